@@ -2,13 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { compare, LeaseLostError, op, ProblemError, QuorateClient } from '../../src/client/index.ts'
 import { limits } from '../../src/limits.ts'
-import type { Server } from '../../src/server.ts'
 import { TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
 import { collect, thrownBy } from '../support/outcomes.ts'
 import { byBytes, strangeKeys, strangeValues } from '../support/strange.ts'
-import { startTestNode } from '../support/test-node.ts'
-import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { formedNodes } from './support/formed-nodes.ts'
 import { nobody } from './support/stand.ts'
 
 /* What the library does on nodes: in this process, and in processes of their own that are killed. */
@@ -21,21 +19,8 @@ const values: readonly (string | Uint8Array)[] = [
   new Uint8Array(Buffer.from('xxview').buffer, Buffer.from('xxview').byteOffset + 2, 4),
 ]
 
-/** Three nodes that are a cluster, and their addresses. */
-async function formedCluster(
-  t: Test,
-): Promise<{ readonly origins: readonly string[]; readonly nodes: readonly Server[] }> {
-  const nodes = await Promise.all([1, 2, 3].map(async (id) => await startTestNode(t, id, await temporaryDirectory(t))))
-  const members = nodes.map((node, at) => ({ id: at + 1, raft: node.addresses.raft, api: node.addresses.api }))
-  const origins = members.map(({ api }) => api)
-  const client = new QuorateClient({ servers: origins })
-  t.teardown(() => client.close())
-  await client.cluster.initialize(members, 'committed', { timeoutMs: 30_000 })
-  return { origins, nodes }
-}
-
 t.test('three nodes', async (t) => {
-  const { origins, nodes } = await formedCluster(t)
+  const { origins, nodes } = await formedNodes(t)
   const client = new QuorateClient({ servers: [await nobody(), ...origins] })
   t.teardown(() => client.close())
 
