@@ -74,6 +74,7 @@ t.test('a client certificate in place of a token, over three nodes and the comma
   await t.test('it stands for a token until that is revoked, and then on no node any more', async (t) => {
     const asOther = [...at(await cluster.leader()), ...shows(other)]
     const admin = await bootstrapped(t, directory, asOther)
+    cluster.token = (await readFile(admin, 'utf8')).trim()
     const run = async (...words: string[]): Promise<Ran> => await runCli([...words, ...asOther, '--token-file', admin])
     const put = async (one: NodeProcess, name: string, files = build): Promise<Ran> =>
       await runCli(['kv', 'put', name, 'x', ...at(one), ...shows(files)])

@@ -7,7 +7,7 @@ import { contradictions, holdingsOf } from './support/holdings.ts'
 import { Load } from './support/load.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
 import { expectEqualReplicas, type Replica } from './support/replicas.ts'
-import { RestAnswer } from './support/rest-client.ts'
+import { RestAnswer, type RestRequest } from './support/rest-client.ts'
 import { runCommand } from './support/run-command.ts'
 
 const smallLoad = { clients: 8, valueBytes: 100 }
@@ -42,33 +42,51 @@ async function expectLinearizable(t: Test, history: History): Promise<void> {
   t.ok(history.count('answered') > 20, `${history.count('answered')} answered, ${history.count('unknown')} unknown`)
 }
 
-/** A node that says of itself that it is a member of `clusterId`, and in turn that it has applied so much, with such a digest. */
-function saying(id: number, clusterId: string | null, ...applied: readonly (readonly [number, string])[]): Replica {
+/**
+ * A node that says of itself that it is a member of `clusterId` and follows `leader`, and in turn that it has applied so much, with such a digest.
+ * With `token`, it wants that.
+ */
+function saying(
+  id: number,
+  clusterId: string | null,
+  applied: readonly (readonly [index: number, digest: string])[],
+  { leader = 1, token }: { readonly leader?: number | null; readonly token?: string } = {},
+): Replica {
   const told = [...applied]
   const membership = { effective: { membership: { nodes: { [id]: {} } } } }
-  const request = async (): Promise<RestAnswer> => {
+  const request = async (_method: string, _path: string, { headers }: RestRequest = {}): Promise<RestAnswer> => {
+    if (token !== undefined && headers?.['authorization'] !== `Bearer ${token}`)
+      return new RestAnswer(401, {}, Buffer.of())
     const [index, digest] = (told.length > 1 ? told.shift() : told[0]) ?? []
     if (index === undefined) throw new Error('nobody listens')
-    const status = { clusterId, applied: { index }, committed: { index: 7 }, digest, membership, node: { id } }
+    const status = { clusterId, leader, applied: { index }, committed: { index: 7 }, digest, membership, node: { id } }
     return new RestAnswer(200, {}, Buffer.from(JSON.stringify(status)))
   }
   return { id, client: { request } }
 }
 
 t.test('every test with several nodes fails when replicas that have applied the same differ at its end', async (t) => {
-  const one = saying(1, 'c', [7, 'x'])
-  await expectEqualReplicas([one, saying(2, 'c', [7, 'x']), saying(3, 'c')])
-  await expectEqualReplicas([one, saying(2, 'other', [7, 'y']), saying(3, null, [7, 'y'])])
+  const one = saying(1, 'c', [[7, 'x']])
+  await expectEqualReplicas([one, saying(2, 'c', [[7, 'x']]), saying(3, 'c', [])])
+  await expectEqualReplicas([one, saying(2, 'other', [[7, 'y']]), saying(3, null, [[7, 'y']])])
   const differ = { message: 'replicas differ: nodes 1 and 2 have both applied 7, with the digests x and y' }
-  await t.rejects(expectEqualReplicas([one, saying(2, 'c', [7, 'y'])]), differ)
-  await t.rejects(
-    expectEqualReplicas([one, saying(2, 'c', [5, 'v'], [6, 'w'], [7, 'y'])]),
-    differ,
-    'it comes level first',
-  )
-  const ahead = saying(2, 'c', [5, 'y'])
-  await expectEqualReplicas([saying(1, 'c', [5, 'x']), ahead])
-  t.pass('those that are still applying are not compared, and not waited for without end')
+  await t.rejects(expectEqualReplicas([one, saying(2, 'c', [[7, 'y']])]), differ)
+  const behind = [5, 6, 7].map((index) => [index, 'y'] as const)
+  await t.rejects(expectEqualReplicas([one, saying(2, 'c', behind)]), differ, 'it comes level first')
+})
+
+t.test('and when they were not compared, unless the test has cut them off from each other', async (t) => {
+  const one = saying(1, 'c', [[7, 'x']])
+  const levelMsMax = 200
+  await t.rejects(expectEqualReplicas([one, saying(2, 'c', [[5, 'x']])], { levelMsMax }), {
+    message: /not compared: in 200 ms they have not come level: node 1 has applied 7 of 7, node 2 has applied 5 of 7$/,
+  })
+  for (const leader of [null, 2])
+    await expectEqualReplicas([one, saying(2, 'c', [[5, 'y']], { leader })], { levelMsMax })
+  const token = 'quorate_x'
+  const guarded = ['x', 'y'].map((digest, at) => saying(at + 1, 'c', [[7, digest]], { token }))
+  await t.rejects(expectEqualReplicas(guarded), { message: /not compared: node 1 wants a token/ })
+  await t.rejects(expectEqualReplicas(guarded, { token }), /replicas differ/)
 })
 
 t.test('kill -9 of the leader under load, again and again: nothing acknowledged is lost', async (t) => {

@@ -113,6 +113,7 @@ t.test('all admin tokens are lost: one node is recovered without them, and the c
     t.equal(made.code, 0, made.err)
     const path = join(directory, name)
     await writeFile(path, made.out)
+    cluster.token = made.out.trim()
     return path
   }
   const lost = await bootstrap(leader, 'lost.token')

@@ -614,6 +614,7 @@ t.test('once there are tokens, the page asks for one, and does with it what that
     return (await answer.json()) as Body
   }
   const { secret: admin } = await post<{ secret: string }>('/auth/bootstrap', { name: 'root' })
+  cluster.token = admin
   await post('/auth/roles/reader', { grants: [{ access: 'read', prefix: 'a/' }], rights: ['cluster:read'] }, admin)
   const { secret: reader } = await post<{ secret: string }>('/auth/tokens', { name: 'ann', roles: ['reader'] }, admin)
 

@@ -19,6 +19,8 @@ export class TestCluster {
   readonly directory: string
   /** Null without `withLinks`. */
   readonly links: PeerLinks | null
+  /** Set by a test that makes tokens: the secret of one that may read the cluster. Replicas are compared with it at the end. */
+  token: string | undefined = undefined
   private readonly owner: Owner
   private readonly shared: Pick<NodeOptions, 'flags' | 'command' | 'tls'>
   /** What ends its nodes, in the order in which they began. */
@@ -66,7 +68,7 @@ export class TestCluster {
     if (ends.length === 0) return
     const failures: unknown[] = []
     const collect = (error: unknown): void => void failures.push(error)
-    await expectEqualReplicas(this.running).catch(collect)
+    await expectEqualReplicas(this.running, { token: this.token }).catch(collect)
     for (const end of ends) await end().catch(collect)
     if (failures.length > 0) throw failures[0]
   }
