@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { readdirSync } from 'node:fs'
+import { cp, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DCLinter } from 'dclint'
 import t, { type Test } from 'tap'
@@ -12,16 +12,22 @@ import { exitCodes } from '../src/cli/terminal.ts'
 import { limits } from '../src/limits.ts'
 import { version } from '../src/version.ts'
 import { runCommand } from './e2e/support/run-command.ts'
+import {
+  kubernetes,
+  manifests,
+  read,
+  root,
+  statefulSet,
+  variablesOf,
+  type EnvironmentVariable,
+  type Manifest,
+  type Variables,
+} from './support/deploy-files.ts'
 import { mistakesIn, type KubernetesObject } from './support/kubernetes-types.ts'
 import { missing } from './support/missing.ts'
 import { runCli } from './support/run-cli.ts'
 import { temporaryDirectory } from './support/temporary-directory.ts'
 import { startTestNode } from './support/test-node.ts'
-
-const root = new URL('../', import.meta.url).pathname
-const read = (path: string): string => readFileSync(join(root, path), 'utf8')
-
-type Variables = Readonly<Record<string, string | number>>
 
 /** The settings that `serve` reads from `flags` and `variables`, with those of the image below them. */
 function settingsInImage(flags: readonly string[], variables: Variables, directory: string = root): Config {
@@ -119,79 +125,6 @@ t.test('compose.yml: three nodes that find each other, with settings that a node
   }
 })
 
-interface Manifest {
-  readonly kind: string
-  readonly metadata: { readonly name: string }
-  readonly spec: Record<string, unknown>
-}
-
-interface EnvironmentVariable {
-  readonly name: string
-  readonly value?: string
-  readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } }
-}
-
-interface Probe {
-  readonly httpGet: { readonly path: string; readonly port: string }
-}
-
-interface Container {
-  readonly image: string
-  readonly args: readonly string[]
-  readonly env: readonly EnvironmentVariable[]
-  readonly ports: readonly { readonly name: string; readonly containerPort: number }[]
-  readonly lifecycle: { readonly preStop: { readonly exec: { readonly command: readonly string[] } } }
-  readonly startupProbe: Probe
-  readonly livenessProbe: Probe
-  readonly readinessProbe: Probe
-  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[]
-}
-
-interface StatefulSetSpec {
-  readonly serviceName: string
-  readonly replicas: number
-  readonly ordinals: { readonly start: number }
-  readonly template: {
-    readonly metadata: { readonly labels: Readonly<Record<string, string>> }
-    readonly spec: {
-      readonly terminationGracePeriodSeconds: number
-      readonly containers: readonly [Container]
-    }
-  }
-}
-
-const kubernetes = 'deploy/kubernetes'
-
-function manifests(): readonly Manifest[] {
-  const { resources } = parse(read(`${kubernetes}/kustomization.yaml`)) as { resources: readonly string[] }
-  return resources.flatMap((name) =>
-    parseAllDocuments(read(`${kubernetes}/${name}`)).map((document) => {
-      if (document.errors.length > 0) throw new Error(`${name}: ${document.errors.join(', ')}`)
-      return document.toJS() as Manifest
-    }),
-  )
-}
-
-function statefulSet(): StatefulSetSpec {
-  return manifests().find(({ kind }) => kind === 'StatefulSet')?.spec as unknown as StatefulSetSpec
-}
-
-/** The variables of a pod, as Kubernetes makes them. */
-function variablesOf({ env }: Container, ordinal: number): Variables {
-  const fields: Readonly<Record<string, string>> = {
-    'metadata.name': `quorate-${ordinal}`,
-    'metadata.namespace': 'store',
-    "metadata.labels['apps.kubernetes.io/pod-index']": String(ordinal),
-  }
-  const variables: Record<string, string> = {}
-  for (const { name, value, valueFrom } of env) {
-    const text = value ?? fields[valueFrom?.fieldRef.fieldPath ?? '']
-    if (text === undefined) throw new Error(`${name} has no value`)
-    variables[name] = text.replaceAll(/\$\((\w+)\)/g, (_, other: string) => variables[other] ?? `no ${other}`)
-  }
-  return variables
-}
-
 t.test('kubernetes: manifests have the fields of the API, and values of their types', async (t) => {
   const files = readdirSync(join(root, kubernetes), { recursive: true, encoding: 'utf8' })
   const objects = files
@@ -267,7 +200,7 @@ t.test('kubernetes: selectors, ports, probes and images fit each other', async (
   t.same(kustomization.images, [{ name: container.image, newTag: version }])
   const files = kustomization.configMapGenerator.flatMap((map) => map.files)
   t.same(
-    [...kustomization.resources, ...files, 'kustomization.yaml', 'backup', 'restore'].sort(),
+    [...kustomization.resources, ...files, 'kustomization.yaml', 'backup', 'volumes'].sort(),
     readdirSync(join(root, kubernetes)).sort(),
     'no file is left out',
   )
@@ -299,15 +232,6 @@ const backupTemplate = (): PodTemplate =>
   (parse(read(`${kubernetes}/backup/cron-job.yaml`)) as { spec: { jobTemplate: { spec: { template: PodTemplate } } } })
     .spec.jobTemplate.spec.template
 
-function restoreTemplate(node: number, round: string): PodTemplate {
-  const values = { NODE: String(node), NAMESPACE: 'store', BACKUP: 'today.backup', ROUND: round }
-  const text = Object.entries(values).reduce(
-    (filled, [name, value]) => filled.replaceAll(name, value),
-    read(`${kubernetes}/restore/job.yaml`),
-  )
-  return (parse(text) as { spec: { template: PodTemplate } }).spec.template
-}
-
 t.test(
   'kubernetes: jobs have the image, the user and the volumes of the nodes, and kustomize takes the backups',
   async (t) => {
@@ -316,12 +240,11 @@ t.test(
     const claimsOf = ({ spec }: PodTemplate): readonly string[] =>
       spec.volumes.flatMap(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? [])
     t.same(claimsOf(backupTemplate()), [claim?.metadata.name])
-    t.same(claimsOf(restoreTemplate(2, 'r')), ['data-quorate-2', claim?.metadata.name])
-    for (const { spec } of [backupTemplate(), restoreTemplate(2, 'r')]) {
+    const { spec: holder } = parse(read(`${kubernetes}/volumes/pod.yaml`)) as PodTemplate
+    t.same(claimsOf({ spec: holder }), ['CLAIM'], 'one claim: two may lie where no machine can mount both')
+    for (const spec of [backupTemplate().spec, holder])
       t.match(nodes, { securityContext: spec.securityContext }, 'a fresh volume can be written to')
-      t.match(spec.containers[0].image, /^quorate(:|$)/)
-    }
-    t.match(restoreTemplate(1, 'r').spec.containers[0].image, `quorate:${version}`)
+    t.equal(backupTemplate().spec.containers[0].image, 'quorate')
 
     const directory = join(await temporaryDirectory(t), 'kubernetes')
     await cp(join(root, kubernetes), directory, { recursive: true })
@@ -340,141 +263,63 @@ t.test(
   },
 )
 
-t.test(
-  'backups are taken as they are scheduled, with a token of the role that the page makes, and restored as the job does',
-  async (t) => {
-    const directory = await temporaryDirectory(t)
-    const node = await startTestNode(t, 1, join(directory, 'node'))
-    const server = node.addresses.api
-    const cli = async (line: string, environment = {}): Promise<string> => {
-      const ran = await runCli(line.split(' '), { environment: { QUORATE_SERVER: server, ...environment } })
-      if (ran.code !== 0) throw new Error(`${line}: ${ran.err}`)
-      return ran.out
-    }
-    await cli('cluster initialize')
-    await cli('kv put a b')
-    const token = await cli('auth bootstrap')
-    const page = read('docs/OPERATIONS.md')
-    const [role = ''] = /auth role put backup .*/.exec(page) ?? []
-    await cli(role, { QUORATE_TOKEN: token })
-    const backupToken = await cli('auth token create backup --role backup', { QUORATE_TOKEN: token })
-    await writeFile(join(directory, 'token'), backupToken)
-
-    const programs = join(directory, 'bin')
-    await mkdir(programs)
-    const program = `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'dist', 'quorate.cjs')}' "$@"\n`
-    await writeFile(join(programs, 'quorate'), program, { mode: 0o755 })
-    const carryOut = async (command: readonly string[], variables: object) => {
-      const environment = { PATH: `${programs}:${process.env['PATH'] ?? ''}`, ...variables }
-      return await runCommand(t, command, { environment })
-    }
-
-    const unit = read('deploy/systemd/quorate-backup.service')
-    const place = join(directory, 'systemd')
-    await mkdir(place)
-    t.equal(`/var/lib/${/^StateDirectory=(.*)$/m.exec(unit)?.[1]}`, /find (\S+)/.exec(unit)?.[1])
-    const [first = '', second = ''] = [...unit.matchAll(/^ExecStart=(.*)$/gm)].map(([, text = '']) =>
-      text.replaceAll('$$', '$').replaceAll('%%', '%').replaceAll('/var/lib/quorate-backup', place),
-    )
-    const named = { STATE_DIRECTORY: place, QUORATE_SERVER: server }
-    t.match(read('deploy/systemd/backup.env'), /^QUORATE_SERVER=[\s\S]*^# QUORATE_TOKEN_FILE=/m)
-    t.equal((await carryOut(['/bin/sh', '-c', first], named)).code, exitCodes.requestFailed, 'a token is needed')
-    t.same(await readdir(place), [])
-    const taken = await carryOut(['/bin/sh', '-c', first], { ...named, QUORATE_TOKEN_FILE: join(directory, 'token') })
-    t.equal(taken.code, 0, taken.err)
-    const month = join(place, '2026-01-31.backup')
-    await writeFile(month, '')
-    await utimes(month, 0, 0)
-    t.equal((await carryOut(second.split(' '), named)).code, 0)
-    const [kept = '', ...others] = await readdir(place)
-    t.match(kept, /^\d{4}-\d\d-\d\d\.backup$/)
-    t.same(others, [], 'what is older than thirty days is gone')
-
-    const volume = join(directory, 'volume')
-    await mkdir(volume)
-    const [job] = backupTemplate().spec.containers
-    const variables = Object.fromEntries(job.env.map(({ name, value = backupToken }) => [name, value]))
-    t.same(variables, { QUORATE_API: '', QUORATE_SERVER: 'quorate:7001', QUORATE_TOKEN: backupToken })
-    const inVolume = job.command.map((word) => word.replaceAll('/backups', volume))
-    const ran = await carryOut(inVolume, { ...variables, QUORATE_SERVER: server })
-    t.equal(ran.code, 0, ran.err)
-    t.same(await readdir(volume), [kept])
-
-    await cp(join(volume, kept), join(volume, 'today.backup'))
-    const data = join(directory, 'data')
-    await mkdir(join(data, 'node'), { recursive: true })
-    await writeFile(join(data, 'node', 'kept'), '')
-    const [{ command }] = restoreTemplate(2, 'round').spec.containers
-    const words = command.map((word) => word.replaceAll('/backups', volume).replaceAll('/data', data))
-    const restore = async () => await carryOut(words, { QUORATE_DATA_DIR: '' })
-    const sound = await readFile(join(volume, 'today.backup'))
-    await rm(join(volume, 'today.backup'))
-    t.equal((await restore()).code, exitCodes.usage, 'a file that is not there')
-    await writeFile(join(volume, 'today.backup'), sound.with(sound.length >> 1, (sound[sound.length >> 1] ?? 0) ^ 1))
-    t.equal((await restore()).code, exitCodes.backupUnusable, 'one flipped bit')
-    t.same(await readdir(join(data, 'node')), ['kept'], 'what was there is still in its place')
-    await writeFile(join(volume, 'today.backup'), sound)
-    const restored = await restore()
-    t.equal(restored.code, 0, restored.err)
-    const [container] = statefulSet().template.spec.containers
-    for (const ordinal of [1, 2, 3]) {
-      const { QUORATE_RAFT_ADVERTISE: raft, QUORATE_API_ADVERTISE: api } = variablesOf(container, ordinal)
-      t.match(restored.out, `${ordinal} at ${raft} and http://${api}`, 'where the pods say that they are')
-    }
-    t.equal(variablesOf(container, 1)['QUORATE_CLUSTER_TOKEN'], 'store')
-    t.match(command.at(-1), '--cluster-token store')
-    const [before = '', ...now] = (await readdir(data)).toSorted()
-    t.match(before, /^before-\d+$/)
-    t.same(now, ['node'])
-    t.same(await readdir(join(data, before)), ['kept'], 'what was there is kept')
-    const recovered = await carryOut(['quorate', 'recover', '--data-dir', join(data, 'node')], {})
-    t.match(recovered.out, /node +2\b/, 'it is a data directory where the node looks for one')
-  },
-)
-
-t.test('a restore on Kubernetes ends at the first failure, and starts no node without data', async (t) => {
+t.test('backups are taken as they are scheduled, with a token of the role that the page makes', async (t) => {
   const directory = await temporaryDirectory(t)
-  const calls = join(directory, 'calls')
-  // Tells of every job that it is over, and how.
-  const script = `#!/bin/sh
-echo "$*" >> '${calls}'
-case "$*" in
-  *'apply -f -') cat >> '${calls}' ;;
-  *"get job/quorate-restore-$BAD "*) echo FailureTarget Failed ;;
-  *'get job/'*) echo SuccessCriteriaMet Complete ;;
-esac
-`
-  await writeFile(join(directory, 'kubectl'), script, { mode: 0o755 })
-  const restore = async (bad: string) => {
-    await rm(calls, { force: true })
-    const words = ['sh', join(root, kubernetes, 'restore/restore.sh'), 'store', 'there/quorate:1', 'today.backup']
-    const environment = { PATH: `${directory}:${process.env['PATH'] ?? ''}`, BAD: bad }
-    const { code, err } = await runCommand(t, words, { environment })
-    return { code, err, called: await readFile(calls, 'utf8') }
+  const node = await startTestNode(t, 1, join(directory, 'node'))
+  const server = node.addresses.api
+  const cli = async (line: string, environment = {}): Promise<string> => {
+    const ran = await runCli(line.split(' '), { environment: { QUORATE_SERVER: server, ...environment } })
+    if (ran.code !== 0) throw new Error(`${line}: ${ran.err}`)
+    return ran.out
   }
-  const good = await restore('none')
-  t.equal(good.code, 0, good.err)
-  const filled = good.called.split('\n').filter((line) => line.includes('apply -f -')).length
-  t.equal(filled, 3)
-  t.match(
-    good.called,
-    /scale statefulset\/quorate --replicas 0[^]*quorate-restore-3[^]*apply -k \.\.\n.*rollout status/,
-  )
-  for (const node of [1, 2, 3]) {
-    t.match(
-      good.called,
-      `quorate restore /backups/today.backup --data-dir /data/restored --id ${node} --cluster-token store`,
-    )
-    t.match(good.called, new RegExp(`claimName: data-quorate-${node}\\n`))
-  }
-  t.equal(good.called.match(/^ +image: there\/quorate:1$/gm)?.length, 3)
-  t.notMatch(good.called, /NODE|NAMESPACE|BACKUP|ROUND/)
+  await cli('cluster initialize')
+  await cli('kv put a b')
+  const token = await cli('auth bootstrap')
+  const page = read('docs/OPERATIONS.md')
+  const [role = ''] = /auth role put backup .*/.exec(page) ?? []
+  await cli(role, { QUORATE_TOKEN: token })
+  const backupToken = await cli('auth token create backup --role backup', { QUORATE_TOKEN: token })
+  await writeFile(join(directory, 'token'), backupToken)
 
-  const bad = await restore('2')
-  t.equal(bad.code, 1)
-  t.match(bad.err, /^node 2 was not restored, and its volume holds what it held; the nodes stay stopped$/m)
-  t.match(bad.called, /logs job\/quorate-restore-2/, 'the reason is shown')
-  t.notMatch(bad.called, /quorate-restore-3|apply -k|rollout/)
+  const programs = join(directory, 'bin')
+  await mkdir(programs)
+  const program = `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'dist', 'quorate.cjs')}' "$@"\n`
+  await writeFile(join(programs, 'quorate'), program, { mode: 0o755 })
+  const carryOut = async (command: readonly string[], variables: object) => {
+    const environment = { PATH: `${programs}:${process.env['PATH'] ?? ''}`, ...variables }
+    return await runCommand(t, command, { environment })
+  }
+
+  const unit = read('deploy/systemd/quorate-backup.service')
+  const place = join(directory, 'systemd')
+  await mkdir(place)
+  t.equal(`/var/lib/${/^StateDirectory=(.*)$/m.exec(unit)?.[1]}`, /find (\S+)/.exec(unit)?.[1])
+  const [first = '', second = ''] = [...unit.matchAll(/^ExecStart=(.*)$/gm)].map(([, text = '']) =>
+    text.replaceAll('$$', '$').replaceAll('%%', '%').replaceAll('/var/lib/quorate-backup', place),
+  )
+  const named = { STATE_DIRECTORY: place, QUORATE_SERVER: server }
+  t.match(read('deploy/systemd/backup.env'), /^QUORATE_SERVER=[\s\S]*^# QUORATE_TOKEN_FILE=/m)
+  t.equal((await carryOut(['/bin/sh', '-c', first], named)).code, exitCodes.requestFailed, 'a token is needed')
+  t.same(await readdir(place), [])
+  const taken = await carryOut(['/bin/sh', '-c', first], { ...named, QUORATE_TOKEN_FILE: join(directory, 'token') })
+  t.equal(taken.code, 0, taken.err)
+  const month = join(place, '2026-01-31.backup')
+  await writeFile(month, '')
+  await utimes(month, 0, 0)
+  t.equal((await carryOut(second.split(' '), named)).code, 0)
+  const [kept = '', ...others] = await readdir(place)
+  t.match(kept, /^\d{4}-\d\d-\d\d\.backup$/)
+  t.same(others, [], 'what is older than thirty days is gone')
+
+  const volume = join(directory, 'volume')
+  await mkdir(volume)
+  const [job] = backupTemplate().spec.containers
+  const variables = Object.fromEntries(job.env.map(({ name, value = backupToken }) => [name, value]))
+  t.same(variables, { QUORATE_API: '', QUORATE_SERVER: 'quorate:7001', QUORATE_TOKEN: backupToken })
+  const inVolume = job.command.map((word) => word.replaceAll('/backups', volume))
+  const ran = await carryOut(inVolume, { ...variables, QUORATE_SERVER: server })
+  t.equal(ran.code, 0, ran.err)
+  t.same(await readdir(volume), [kept])
 })
 
 t.test(

@@ -1,0 +1,174 @@
+import { readFileSync } from 'node:fs'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { exitCodes } from '../src/cli/terminal.ts'
+import { blocksUnder } from './e2e/support/document.ts'
+import { statefulSet, variablesOf } from './support/deploy-files.ts'
+import { FakeKubernetes } from './support/fake-kubernetes.ts'
+import { runCli } from './support/run-cli.ts'
+import { temporaryDirectory } from './support/temporary-directory.ts'
+import { startTestNode } from './support/test-node.ts'
+
+const OPERATIONS = 'docs/OPERATIONS.md'
+const claims = ['data-quorate-1', 'data-quorate-2', 'data-quorate-3']
+
+let backup: Promise<Buffer> | null = null
+
+/** A backup of one key, taken once. */
+async function aBackup(t: Test): Promise<Buffer> {
+  backup ??= (async () => {
+    const directory = await temporaryDirectory(t)
+    const node = await startTestNode(t, 1, join(directory, 'node'))
+    const file = join(directory, 'a.backup')
+    for (const line of ['cluster initialize', 'kv put a b', `backup ${file}`]) {
+      const ran = await runCli(line.split(' '), { environment: { QUORATE_SERVER: node.addresses.api } })
+      if (ran.code !== 0) throw new Error(`${line}: ${ran.err}`)
+    }
+    return await readFile(file)
+  })()
+  return await backup
+}
+
+/** A cluster whose nodes each have a file that tells them apart, and a backup where an operator has it. */
+async function makeCluster(t: Test) {
+  const cluster = await FakeKubernetes.make(t, claims)
+  for (const claim of claims) {
+    await mkdir(join(cluster.claim(claim), 'node'))
+    await writeFile(join(cluster.claim(claim), 'node', 'own'), claim)
+  }
+  const sound = await aBackup(t)
+  await writeFile(join(cluster.directory, 'a.backup'), sound)
+  const restore = async (words = '', environment = {}) =>
+    await cluster.run(`sh deploy/kubernetes/volumes/restore.sh ${words} store a.backup`, environment)
+  /** Each node has what it had, in its place. */
+  const isUntouched = (): boolean =>
+    claims.every((claim) => {
+      return readFileSync(join(cluster.claim(claim), 'node', 'own'), 'utf8') === claim
+    })
+  return { cluster, sound, restore, isUntouched }
+}
+
+t.test('a restore on Kubernetes: every volume has the state of the backup, and the way back', async (t) => {
+  const { cluster, restore } = await makeCluster(t)
+  const done = await restore()
+  t.equal(done.code, 0, done.err)
+  t.equal(cluster.state('replicas'), '3\n', 'the nodes run again')
+  t.same(await readdir(join(cluster.directory, 'state', 'pods')), [], 'no pod is left')
+  t.equal(cluster.state('images'), 'there/quorate:1\n'.repeat(3), 'the image is that of the nodes')
+  const [container] = statefulSet().template.spec.containers
+  const round = /in \/data\/before-(\d+) on/.exec(done.out)?.[1] ?? ''
+  const ids = new Set<string>()
+  for (const [at, claim] of claims.entries()) {
+    t.same((await readdir(cluster.claim(claim))).toSorted(), [`before-${round}`, 'node'])
+    t.same(await readdir(join(cluster.claim(claim), `before-${round}`)), ['own'], 'what was there is kept')
+    const { QUORATE_RAFT_ADVERTISE: raft, QUORATE_API_ADVERTISE: api } = variablesOf(container, at + 1)
+    t.match(done.out, `${at + 1} at ${raft} and http://${api}`, 'where the pods say that they are')
+    const found = await cluster.run(`quorate recover --data-dir '${cluster.claim(claim)}/node'`)
+    t.match(found.out, new RegExp(`node +${at + 1} `), 'it is the directory of that node')
+    ids.add(/cluster +(\S+)/.exec(found.out)?.[1] ?? '')
+  }
+  t.equal(ids.size, 1, 'they are one cluster')
+  const token = variablesOf(container, 1)['QUORATE_CLUSTER_TOKEN']
+  t.match(cluster.state('calls'), `--cluster-token ${token} --name ${round}`, 'the nodes are started with this token')
+
+  const [wayBack = ''] = /^The way back, [^:]*: (.*)$/m.exec(done.out)?.slice(1) ?? []
+  for (const _time of ['once', 'again']) {
+    const undone = await cluster.run(wayBack)
+    t.equal(undone.code, 0, undone.err)
+    for (const claim of claims) {
+      t.same(await readdir(cluster.claim(claim)), ['node'])
+      t.same(await readdir(join(cluster.claim(claim), 'node')), ['own'])
+    }
+  }
+})
+
+t.test('a restore on Kubernetes: no machine for a volume, and files of no use, change nothing', async (t) => {
+  const { cluster, sound, restore, isUntouched } = await makeCluster(t)
+  const four = await restore('--nodes 4')
+  t.match(four, {
+    code: 1,
+    err: /claim data-quorate-4 does not run after [1-3] s[^]*FailedScheduling: persistentvolumeclaim not found[^]*nothing was changed. Start the nodes as they were: kubectl scale --namespace store statefulset\/quorate --replicas 4; the nodes stay stopped\n/,
+  })
+  t.notMatch(cluster.state('calls'), /exec -i/, 'nothing was sent to the other volumes')
+  t.same(await readdir(join(cluster.directory, 'state', 'pods')), [])
+
+  await writeFile(join(cluster.directory, 'a.backup'), sound.subarray(0, sound.length - 9))
+  const cut = await restore()
+  t.equal(cut.code, 1)
+  t.match(cut.err, /it is cut off[^]*node 1 was not restored, and nothing was changed on any node/)
+  await writeFile(join(cluster.directory, 'a.backup'), sound)
+  // The second volume has no room: the connection to it ends early.
+  await cluster.set('hook-exec', 'case "$1 $2" in data-quorate-2*" restore -"*) exit 1 ;; esac')
+  t.match(await restore(), { code: 1, err: /node 2 was not restored, and nothing was changed on any node/ })
+  await cluster.set('hook-exec', null)
+  await cluster.set('hook-scale', 'echo 3 > replicas')
+  await cluster.set('stubborn', '')
+  t.match(await restore(), { code: 1, err: /still there: pod\/quorate-2/ })
+  t.ok(isUntouched())
+  t.equal(cluster.state('replicas'), '3\n')
+
+  await writeFile(join(cluster.directory, 'empty'), '')
+  const calls = cluster.state('calls')
+  const usage = [
+    'store',
+    'store empty',
+    'store .',
+    'store none',
+    '--nodes x store a.backup',
+    '--undo 7x store',
+    '--rubbish',
+  ]
+  for (const words of usage) {
+    const ran = await cluster.run(`sh deploy/kubernetes/volumes/restore.sh ${words}`)
+    t.match(ran, { code: 1, err: /^restore\.sh: [^]*\nusage: / }, words)
+  }
+  t.equal(cluster.state('calls'), calls, 'the nodes were not stopped for it')
+})
+
+t.test('a restore on Kubernetes that ends between two volumes is set back', async (t) => {
+  const { cluster, restore, isUntouched } = await makeCluster(t)
+  await cluster.set('hook-exec', 'case "$1 $2" in data-quorate-2*"-- take "*) exit 1 ;; esac')
+  const half = await restore()
+  t.match(half, { code: 1, err: /node 2 was not changed, and the nodes before it were; the nodes stay stopped/ })
+  t.equal(cluster.state('replicas'), '0\n')
+  t.notSame(await readdir(join(cluster.claim('data-quorate-1'), 'node')), ['own'], 'node 1 has the state of the backup')
+  await cluster.set('hook-exec', null)
+  const [wayBack = ''] = /This sets all nodes back: (.*)$/m.exec(half.err)?.slice(1) ?? []
+  const undone = await cluster.run(wayBack)
+  t.equal(undone.code, 0, undone.err)
+  t.ok(isUntouched())
+  t.equal(cluster.state('replicas'), '3\n')
+
+  // Killed between its two renames: the node has no data in its place.
+  const claim = cluster.claim('data-quorate-3')
+  await cluster.run(`mv '${claim}/node' '${claim}/before-7'`)
+  t.match(await restore(), { code: 1, err: /first set it back with --undo 7\n/ })
+  t.equal((await cluster.run('sh deploy/kubernetes/volumes/restore.sh --undo 7 store')).code, 0)
+  t.ok(isUntouched())
+})
+
+t.test('commands on a claim: files of the backups come and go as the page says', async (t) => {
+  const cluster = await FakeKubernetes.make(t, [...claims, 'quorate-backups'])
+  const sound = await aBackup(t)
+  await writeFile(join(cluster.claim('quorate-backups'), '2026-01-31.backup'), sound)
+  for (const block of await blocksUnder(OPERATIONS, 'Backups of Kubernetes in and out')) {
+    const ran = await cluster.run(block)
+    t.equal(ran.code, 0, ran.err)
+  }
+  t.same(await readFile(join(cluster.directory, 'deploy/kubernetes/2026-01-31.backup')), sound)
+  t.same((await readdir(cluster.claim('quorate-backups'))).toSorted(), ['2026-01-31.backup', 'from-elsewhere.backup'])
+  t.same(await readdir(join(cluster.directory, 'state', 'pods')), [])
+
+  const onClaim = async (words: string) => await cluster.run(`sh deploy/kubernetes/volumes/on-claim.sh ${words}`)
+  const verified = await onClaim('store quorate-backups quorate backup verify /data/none')
+  t.equal(verified.code, exitCodes.usage, 'the code is that of the command')
+  t.match(await onClaim('store none ls'), { code: 1, err: /claim none does not run after/ })
+  await cluster.set('pods/quorate-on-quorate-backups', 'quorate-backups')
+  t.match(await onClaim('store quorate-backups ls'), {
+    code: 1,
+    err: /already exists[^]*kubectl delete pod --namespace store/,
+  })
+  t.equal(cluster.state('pods/quorate-on-quorate-backups'), 'quorate-backups', 'that of somebody else stays')
+  t.match(await onClaim('store quorate-backups'), { code: 1, err: /^usage: on-claim\.sh/ })
+})
