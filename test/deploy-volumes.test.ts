@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { exitCodes } from '../src/cli/terminal.ts'
-import { blocksUnder } from './e2e/support/document.ts'
+import { blocksUnder, networkOfItsOwn } from './e2e/support/document.ts'
 import { statefulSet, variablesOf } from './support/deploy-files.ts'
 import { FakeKubernetes } from './support/fake-kubernetes.ts'
 import { runCli } from './support/run-cli.ts'
@@ -171,4 +171,51 @@ t.test('commands on a claim: files of the backups come and go as the page says',
   })
   t.equal(cluster.state('pods/quorate-on-quorate-backups'), 'quorate-backups', 'that of somebody else stays')
   t.match(await onClaim('store quorate-backups'), { code: 1, err: /^usage: on-claim\.sh/ })
+})
+
+/** Whether the directory of node `id` is there, and what `quorate recover` says of it. */
+async function recoveryOf(cluster: FakeKubernetes, id: number): Promise<string> {
+  return (await cluster.run(`quorate recover --data-dir '${cluster.claim(`data-quorate-${id}`)}/node'`)).out
+}
+
+t.test('a recovery on Kubernetes, as the page has it: one survivor is a cluster, the others are empty', async (t) => {
+  const { cluster, restore } = await makeCluster(t)
+  t.equal((await restore()).code, 0)
+  const [look = '', recover = '', resetAuth = ''] = await blocksUnder(
+    OPERATIONS,
+    'Recover on Kubernetes and in containers',
+  )
+  const looked = await cluster.run(look)
+  t.equal(looked.code, 0, looked.err)
+  t.equal(looked.out.match(/^voters +1, 2, 3$/gm)?.length, 2, 'two are left to look at')
+  t.match(await recoveryOf(cluster, 3), /To do it: quorate recover/)
+  const recovered = await cluster.run(`cd deploy/kubernetes\n${recover}`)
+  t.equal(recovered.code, 0, recovered.err)
+  t.equal(cluster.state('replicas'), '3\n')
+  t.match(await recoveryOf(cluster, 2), /Node 2 is already a cluster of its own/)
+  t.notOk((await readdir(cluster.claim('data-quorate-3'))).includes('node'))
+  t.same((await readdir(join(cluster.directory, 'state', 'claims'))).toSorted(), claims.slice(1), 'a new claim is made')
+
+  // Every port is free in a network of its own.
+  const alone = networkOfItsOwn(t)
+  if (alone === null) return
+  await mkdir(cluster.claim('data-quorate-1'))
+  await mkdir(join(cluster.claim('data-quorate-1'), 'node'))
+  await mkdir(join(cluster.claim('data-quorate-3'), 'node'))
+  await cluster.run(`rm -r '${cluster.claim('data-quorate-3')}/wiped'`)
+  await writeFile(join(cluster.directory, 'block'), `set -eu\n${resetAuth}`)
+  const words = alone.map((word) => `'${word}'`).join(' ')
+  const reset = await cluster.run(`${words} bash block`)
+  t.equal(reset.code, 0, reset.err)
+  const token = await readFile(join(cluster.directory, 'deploy/kubernetes/admin.token'), 'utf8')
+  t.match(token, /^\S{30,}\n$/, 'the token and nothing else')
+  const node = await startTestNode(t, 2, join(cluster.claim('data-quorate-2'), 'node'))
+  const cli = async (line: string, environment: Record<string, string>) =>
+    await runCli(line.split(' '), { environment: { QUORATE_SERVER: node.addresses.api, ...environment } })
+  t.match(await cli('kv get a', {}), { code: exitCodes.requestFailed }, 'there are tokens again')
+  t.match(await cli('kv get a', { QUORATE_TOKEN: token.trim() }), { code: 0, out: /^b/ }, 'and the data')
+  t.match(await cluster.run('sh deploy/container/reset-auth.sh'), {
+    code: 1,
+    err: /^usage: reset-auth\.sh ID DIRECTORY/,
+  })
 })

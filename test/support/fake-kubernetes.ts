@@ -58,11 +58,13 @@ case $words in
     cd "$directory"
     exec "$@"
     ;;
-  'exec --namespace '* | 'exec -i --namespace '*) ;;
+  'exec quorate-'[1-9]*) ;;
+  'exec -i quorate-'[1-9]*) ;;
   'delete pod '*)
     shift 2
     for name in "$@"; do rm -f "pods/$name"; done
     ;;
+  'delete pvc '*) rm -r "claims/\${words#delete pvc }" ;;
   'rollout status '* | 'wait '*) ;;
   *) echo "no such command here: $words" >&2; exit 64 ;;
 esac
@@ -112,7 +114,7 @@ export class FakeKubernetes {
     const path = [join(this.directory, 'bin'), process.env['PATH'] ?? ''].join(delimiter)
     return await runCommand(this.owner, ['bash', '-c', `set -eu\n${lines}`], {
       cwd: this.directory,
-      environment: { PATH: path, QUORATE_UNSCHEDULABLE_AFTER: '1', QUORATE_READY_WITHIN: '3', ...environment },
+      environment: { PATH: path, UNSCHEDULABLE_AFTER: '1', READY_WITHIN: '3', ...environment },
     })
   }
 }

@@ -1,8 +1,8 @@
 # What the scripts of this folder share; they read it with `.`. The caller sets `namespace` and `image`.
 
 # A pod is given up when no machine has taken it for this many seconds, or when it does not run after the second number of seconds.
-unschedulable_after=${QUORATE_UNSCHEDULABLE_AFTER:-60}
-ready_within=${QUORATE_READY_WITHIN:-600}
+unschedulable_after=${UNSCHEDULABLE_AFTER:-60}
+ready_within=${READY_WITHIN:-600}
 pods=
 
 kube() { kubectl --namespace "$namespace" "$@"; }

@@ -60,7 +60,7 @@ function blocksOf(text: string): readonly Block[] {
 type Words = readonly [string, ...string[]]
 
 /** A network namespace with only a loopback interface, in which the ports of the documents are free. Null: `t` is told what is missing. */
-function networkOfItsOwn(t: Reporter): Words | null {
+export function networkOfItsOwn(t: Reporter): Words | null {
   const lacking = ['ip', 'unshare'].filter((program) => spawnSync(program, ['-V']).error !== undefined)
   if (lacking.length > 0) {
     missing(t, 'ip and unshare', `nothing is pasted, for ${lacking.join(' and ')} cannot be run here`)
