@@ -61,6 +61,8 @@ export const limits = {
     /** The secret in the file of `--auth-bootstrap-file`. */
     bootstrapSecretBytesMin: 16,
     bootstrapSecretBytesMax: 1024,
+    /** So many different characters has the secret of a token at least, when its client has drawn it. */
+    secretCharactersMin: 16,
     /** Denials that a node confirms with the leader at one time, and for how long. */
     confirmationsMax: 256,
     confirmMs: 1_000,

@@ -130,6 +130,14 @@ export const BootstrapBody = object({
       description: 'What is in the file of `--auth-bootstrap-file`.',
     }),
   ),
+  tokenSecret: Type.Optional(
+    Type.String({
+      format: 'token-secret',
+      examples: ['quorate_...'],
+      description:
+        'The secret that the token is to have: `quorate_` and 32 random bytes in base64url, 43 characters. The same request then has the same answer when it is sent again. Without it, the node draws one.',
+    }),
+  ),
 })
 export type BootstrapBody = Shape<typeof BootstrapBody>
 

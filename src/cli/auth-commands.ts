@@ -9,10 +9,16 @@ export function addAuthCommands(program: Command, terminal: Terminal, ended: End
   const auth = program.command('auth').description('roles and tokens: who may do what')
   clientCommand(auth, 'bootstrap', 'make the first token, which may do everything; then every request needs one')
     .option('--name <name>', 'who holds it (default admin)')
+    .option(
+      '--token-secret-file <file>',
+      'a file with the secret that the token is to have (default: a new one, printed)',
+    )
     .option('--secret-file <file>', 'the file of --auth-bootstrap-file, if this is not the machine of the leader')
     .addHelpText(
       'after',
-      '\nOnce in the life of a cluster. The secret goes to the standard output, and is not shown again.\n',
+      '\nOnce in the life of a cluster. This command draws the secret and sends it, so that a lost answer is asked for again.\n' +
+        'The secret goes to the standard output, and is not shown again. With --token-secret-file, run it as often as you like:\n' +
+        'the same secret has the same answer.\n',
     )
     .action(async (options: BootstrapOptions) => {
       ended(await (await import('./auth.ts')).bootstrap(terminal, options))

@@ -1,7 +1,16 @@
 import { readFile } from 'node:fs/promises'
-import type { GrantView, NewToken, RoleView, TokenView } from '../client/index.ts'
+import {
+  AmbiguousOutcomeError,
+  newTokenSecret,
+  type GrantView,
+  type NewToken,
+  type QuorateClient,
+  type RoleView,
+  type TokenView,
+} from '../client/index.ts'
 import { duration } from '../lib/duration.ts'
 import { toError } from '../lib/to-error.ts'
+import { tokenSecret as parseTokenSecret } from '../lib/token-secret.ts'
 import { limits } from '../limits.ts'
 import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { formatTable, printable } from './table.ts'
@@ -10,6 +19,7 @@ import { UsageError, type Terminal } from './terminal.ts'
 export interface BootstrapOptions extends ConnectionOptions {
   readonly name?: string
   readonly secretFile?: string
+  readonly tokenSecretFile?: string
 }
 
 export interface RoleOptions extends ConnectionOptions {
@@ -28,16 +38,42 @@ export interface TokenOptions extends ConnectionOptions {
 const RIGHTS = ['cluster:read', 'cluster:admin', 'auth:admin'] as const satisfies readonly RoleView['rights'][number][]
 
 export async function bootstrap(terminal: Terminal, options: BootstrapOptions): Promise<number> {
-  const { name, secretFile } = options
-  const secret = secretFile === undefined ? undefined : await secretIn(secretFile)
-  return await withClient(terminal, options, async (client) => {
-    printNew(terminal, await client.auth.bootstrap({ name, secret }), options)
-  })
+  const { name, secretFile, tokenSecretFile } = options
+  const secret = secretFile === undefined ? undefined : await secretIn('--secret-file', secretFile)
+  const own = tokenSecretFile === undefined ? null : await tokenSecretIn(tokenSecretFile)
+  const tokenSecret = own ?? newTokenSecret()
+  const ask = async ({ auth }: QuorateClient): Promise<void> => {
+    try {
+      const made = await auth.bootstrap({ name, secret, tokenSecret })
+      if (own === null || options.json === true) return printNew(terminal, made, options)
+      terminal.printError(`token ${made.id} of ${made.name}; its secret is the one in the file\n`)
+    } catch (error) {
+      // The token may be there, and then nobody else has its secret.
+      if (own === null && error instanceof AmbiguousOutcomeError) handOver(terminal, tokenSecret, options)
+      throw error
+    }
+  }
+  return await withClient(terminal, options, ask, { retry: true })
 }
 
-async function secretIn(path: string): Promise<string> {
+/** The secret of a token of which nobody knows whether it was made. */
+function handOver(terminal: Terminal, tokenSecret: string, { json }: ConnectionOptions): void {
+  terminal.print(json === true ? `${JSON.stringify({ secret: tokenSecret })}\n` : `${tokenSecret}\n`)
+  if (json === true) return
+  terminal.printError(
+    'the token may have been made; its secret is in the output. Keep it in a file, and run this again with --token-secret-file FILE\n',
+  )
+}
+
+async function tokenSecretIn(path: string): Promise<string> {
+  const parsed = parseTokenSecret(await secretIn('--token-secret-file', path))
+  if (parsed.ok) return parsed.value
+  throw new UsageError(`--token-secret-file ${printable(path)}: what it holds ${parsed.wrong}`)
+}
+
+async function secretIn(flag: string, path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new UsageError(`--secret-file ${printable(path)} cannot be read: ${toError(error).message}`)
+    throw new UsageError(`${flag} ${printable(path)} cannot be read: ${toError(error).message}`)
   })
   return text.trim()
 }

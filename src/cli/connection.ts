@@ -86,17 +86,20 @@ export function wholeNumber(text: string, name: string, min: number): number {
   throw new UsageError(`${name} ${shown(text)}: expected a whole number from ${min}`)
 }
 
-/** Runs `command` against the server of `options`, and turns every expected failure into a message and an exit code. */
+/**
+ * Runs `command` against the server of `options`, and turns every expected failure into a message and an exit code. A user who names one server
+ * wants to know at once that it does not serve; with `retry` the same server is asked again until the time is up.
+ */
 export async function withClient(
   terminal: Terminal,
   options: ConnectionOptions,
   command: (client: QuorateClient) => Promise<void>,
+  { retry }: { readonly retry?: true } = {},
 ): Promise<number> {
   const servers = serversOf(terminal, options)
-  // A user who names one server wants to know at once that it does not serve.
   const timeoutMs = timeoutMsOf(options)
   const connect = await connectWith(terminal, options, servers)
-  const client = connect({ servers, timeoutMs, retry: servers.length > 1 })
+  const client = connect({ servers, timeoutMs, retry: retry ?? servers.length > 1 })
   try {
     await command(client)
     return exitCodes.stopped

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import { tokenSecretBytes, tokenSecretOf } from '../lib/token-secret.ts'
 import { textFrom } from './arguments.ts'
 import type { GrantView, NewToken, RoleView, SelfAnswer, TokenView } from './api-types.ts'
 import type { RequestOptions } from './options.ts'
@@ -22,9 +24,19 @@ export interface BootstrapOptions extends RequestOptions {
   readonly name?: string | undefined
   /** What is in the file of `--auth-bootstrap-file`. Absent: the first server is the leader, on this machine. */
   readonly secret?: string | undefined
+  /**
+   * The secret that the token is to have, of `newTokenSecret`. A program that keeps it before it asks can ask again with the same options
+   * after any failure, and has the same answer. Absent: one is drawn for this call.
+   */
+  readonly tokenSecret?: string | undefined
 }
 
-/** Roles and tokens: who may do what. A change is sent again only when it certainly was not made. */
+/** A secret for the first token (`bootstrap`): `quorate_` and 43 characters, 256 random bits. */
+export function newTokenSecret(): string {
+  return tokenSecretOf(randomBytes(tokenSecretBytes))
+}
+
+/** Roles and tokens: who may do what. A change is sent again only when it certainly was not made, or when that makes no difference. */
 export class AuthClient {
   private readonly requests: Requests
 
@@ -33,10 +45,19 @@ export class AuthClient {
     this.requests = requests
   }
 
-  /** Makes the first token, which may do everything. From then on every request needs one. */
-  async bootstrap({ name, secret, ...options }: BootstrapOptions = {}): Promise<NewToken> {
-    const json = { ...(name === undefined ? {} : { name }), ...(secret === undefined ? {} : { secret }) }
-    return await this.requests.read<NewToken>({ method: 'POST', path: '/auth/bootstrap', json }, options)
+  /**
+   * Makes the first token, which may do everything. From then on every request needs one. The secret of the token is that of the caller, or of
+   * this call, so that the request is sent again when its answer is lost. Rejects with `AmbiguousOutcomeError` when no answer came: the same
+   * call with the same `tokenSecret` finds out.
+   */
+  async bootstrap({ name, secret, tokenSecret, ...options }: BootstrapOptions = {}): Promise<NewToken> {
+    const json = {
+      ...(name === undefined ? {} : { name }),
+      ...(secret === undefined ? {} : { secret }),
+      tokenSecret: tokenSecret ?? newTokenSecret(),
+    }
+    const call = { method: 'POST', path: '/auth/bootstrap', json, isIdempotent: true } as const
+    return await this.requests.read<NewToken>(call, options)
   }
 
   /** The token of this client, and what it may do. */

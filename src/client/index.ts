@@ -1,7 +1,13 @@
 /* What a program gets that imports `quorate`. Nothing else of the package is public. */
 
 export type * from './api-types.ts'
-export type { AuthClient, BootstrapOptions, RoleContent, TokenOptions } from './auth-client.ts'
+export {
+  newTokenSecret,
+  type AuthClient,
+  type BootstrapOptions,
+  type RoleContent,
+  type TokenOptions,
+} from './auth-client.ts'
 export type { ImportRecord, ImportResult, ImportSource, LineStream } from './bulk.ts'
 export type { BackupOptions, BackupStream, ClusterClient, VersionAnswer, VoterOptions } from './cluster-client.ts'
 export {

@@ -3,11 +3,13 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { gunzipSync } from 'node:zlib'
 import { parseTarGzip } from 'nanotar'
 import t from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
 import { ProblemError, QuorateClient } from '../../src/client/index.ts'
+import { toError } from '../../src/lib/to-error.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
@@ -121,6 +123,11 @@ t.test('mistakes are named, and never with the secret', async (t) => {
     [['kv', 'get', 'a', '--token-file', spaced], /--token-file \S+: the token is empty, or holds a space/],
     [['kv', 'get', 'a', '--token', ''], /--token: the token is empty/],
     [['auth', 'bootstrap', '--secret-file', '/no/such'], /--secret-file \/no\/such cannot be read/],
+    [['auth', 'bootstrap', '--token-secret-file', '/no/such'], /--token-secret-file \/no\/such cannot be read/],
+    [
+      ['auth', 'bootstrap', '--token-secret-file', spaced],
+      /--token-secret-file \S+: what it holds is no secret of a token/,
+    ],
     [
       ['auth', 'role', 'put', 'r', '--grant', 'all'],
       /--grant all: expected read, write or read-write, then :prefix=TEXT/,
@@ -134,9 +141,67 @@ t.test('mistakes are named, and never with the secret', async (t) => {
     const { code, err } = await run(words)
     t.equal(code, exitCodes.usage, words.join(' '))
     t.match(err, message)
-    t.notMatch(err, /quorate_/)
+    t.notMatch(err, /quorate_a/)
   }
   t.throws(() => new QuorateClient({ servers: ['http://127.0.0.1:1'], token: 'a\nb' }), /the token is empty, or holds/)
+})
+
+/** Stands in front of a node, and loses the first `lost` of its answers. Resolves with its address. */
+async function losesAnswers(owner: Owner, api: string, lost: number): Promise<string> {
+  let left = lost
+  const server = createServer((request, response) => {
+    void text(request)
+      .then(async (body) => {
+        const headers = { 'content-type': 'application/json' }
+        const answer = await fetch(`${api}${request.url}`, { method: request.method ?? 'GET', headers, body })
+        const said = await answer.text()
+        if (left-- > 0) return void request.socket.destroy()
+        response.writeHead(answer.status, { 'content-type': 'application/json' }).end(said)
+      })
+      .catch((error: unknown) => response.destroy(toError(error)))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  owner.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+t.test('a lost answer to the first bootstrap locks nobody out', async (t) => {
+  t.test('one that is lost once is asked for again', async (t) => {
+    const { api, lines } = await open(t)
+    const behind = await losesAnswers(t, api, 1)
+    const made = await runCli(['auth', 'bootstrap', '--server', behind])
+    t.equal(made.code, 0, made.err)
+    t.match(made.out, SECRET)
+    t.match((await runCli(['auth', 'self', '--server', api, '--token', made.out.trim()])).out, /^token \d+ of admin\n/)
+    t.notMatch(lines.join(''), made.out.trim().slice(8, 24))
+  })
+
+  t.test('one that never comes leaves the secret with the caller, who asks again', async (t) => {
+    const { api, directory } = await open(t)
+    const behind = await losesAnswers(t, api, Number.POSITIVE_INFINITY)
+    const lost = await runCli(['auth', 'bootstrap', '--server', behind, '--timeout', '500ms'])
+    t.equal(lost.code, exitCodes.outcomeUnknown)
+    t.match(lost.out, SECRET)
+    t.match(lost.err, /the token may have been made; its secret is in the output\. .* --token-secret-file FILE\n/)
+    const file = join(directory, 'admin.token')
+    await writeFile(file, lost.out)
+    const words = ['auth', 'bootstrap', '--server', api, '--token-secret-file', file]
+    const again = await runCli(words)
+    t.match(again, { code: 0, out: '' }, 'the secret is not printed once more')
+    t.match(again.err, /^token \d+ of admin; its secret is the one in the file\n$/)
+    t.same(await runCli(words), again)
+    t.match(JSON.parse((await runCli([...words, '--json'])).out), { name: 'admin', secret: lost.out.trim() })
+    t.equal((await runCli(['kv', 'put', 'a', 'v', '--server', api, '--token-file', file])).code, 0)
+    const json = await runCli(['auth', 'bootstrap', '--server', behind, '--timeout', '500ms', '--json'])
+    t.match(JSON.parse(json.out), { secret: /^quorate_/ })
+    t.match(JSON.parse(json.err), { code: 'unreachable', ambiguous: true })
+    const stranger = await runCli(['auth', 'bootstrap', '--server', api])
+    t.match(stranger, { code: exitCodes.requestFailed, out: '' })
+    t.match(stranger.err, /\(auth-begun-before\)/)
+  })
 })
 
 for (const level of ['error', 'silent']) {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
@@ -14,6 +15,8 @@ import { sampleOf, type Sample } from '../support/sample-requests.ts'
 type Json = Record<string, unknown>
 
 const SECRET = /^quorate_[A-Za-z0-9_-]{43}$/
+const DRAWN = `quorate_${createHash('sha256').update('one').digest('base64url')}`
+const OTHER = `quorate_${createHash('sha256').update('two').digest('base64url')}`
 
 /** The API of a node, and those who ask it. */
 class Asking {
@@ -119,6 +122,86 @@ t.test('the first token', async (t) => {
     const guess = await asking.ask(null, 'POST', '/auth/bootstrap', { secret: 'x'.repeat(32) })
     t.match(guess, { status: 409 }, 'nor whether a secret would have been the right one')
     t.equal(keys.commands.length, entries)
+  })
+
+  t.test('with a secret that its client has drawn: the same request has the same answer, also elsewhere', async (t) => {
+    const asking = await open(t)
+    const { cluster, keys } = asking.api.services
+    const asked = { name: 'root', tokenSecret: DRAWN }
+    const made = await asking.ask(null, 'POST', '/auth/bootstrap', asked)
+    t.match(made, { status: 201, body: { name: 'root', roles: ['admin'], secret: DRAWN } })
+    t.equal((await asking.ask(DRAWN, 'GET', '/kv/none')).status, 404)
+    const entries = keys.commands.length
+    cluster.known = { id: 2, raft: '127.0.0.1:7102', api: 'http://127.0.0.1:7002' }
+    const again = await asking.api.app.inject({
+      method: 'POST',
+      url: '/auth/bootstrap',
+      payload: asked,
+      remoteAddress: '192.0.2.7',
+    })
+    t.equal(again.statusCode, 201, 'whoever knows the secret holds the token already')
+    t.equal(again.body, made.text)
+    t.equal(again.headers['cache-control'], 'no-store')
+    t.equal(keys.commands.length, entries, 'and nothing is proposed')
+    t.match(asking.api.audited.at(-1), {
+      operation: 'bootstrapAuth',
+      status: 201,
+      asked: { name: 'root', again: true },
+    })
+    const said = (await asking.ask(null, 'POST', '/auth/bootstrap')).text
+    for (const other of [
+      { name: 'root', tokenSecret: OTHER },
+      { tokenSecret: DRAWN },
+      { name: 'other', tokenSecret: DRAWN },
+      { name: 'root' },
+    ]) {
+      const refused = await asking.ask(null, 'POST', '/auth/bootstrap', other)
+      t.match(refused, { status: 409, body: { code: 'auth-begun-before' } }, JSON.stringify(Object.keys(other)))
+      t.equal(refused.text, said, 'a guess is told what everybody is told')
+    }
+    t.notMatch(JSON.stringify(asking.api.audited), DRAWN.slice(8, 24), 'no line has the secret')
+  })
+
+  t.test('with a drawn secret, on a node that is behind the first token', async (t) => {
+    const asking = await open(t, { bootstrapSecret: async () => 'a secret of a file' })
+    const asked = { tokenSecret: DRAWN, secret: 'a secret of a file' }
+    const { keys } = asking.api.services
+    keys.beforeExecute = async () => {
+      keys.beforeExecute = async () => {}
+      await asking.ask(null, 'POST', '/auth/bootstrap', asked)
+    }
+    t.match(await asking.ask(null, 'POST', '/auth/bootstrap', asked), { status: 201, body: { secret: DRAWN } })
+    t.equal(keys.commands.filter(({ command }) => command.type === 'auth-bootstrap').length, 2)
+  })
+
+  t.test('with a drawn secret that is revoked since, or that stands for another token, makes nothing', async (t) => {
+    const asking = await open(t)
+    asking.admin = DRAWN
+    const first = await asking.ask(null, 'POST', '/auth/bootstrap', { tokenSecret: DRAWN })
+    const other = await asking.ask(DRAWN, 'POST', '/auth/tokens', { name: 'admin', roles: ['admin'] })
+    asking.admin = String(other.body['secret'])
+    await asking.ask(asking.admin, 'DELETE', `/auth/tokens/${String(first.body['id'])}`)
+    const begun = { status: 409, body: { code: 'auth-begun-before' } }
+    t.match(await asking.ask(null, 'POST', '/auth/bootstrap', { tokenSecret: DRAWN }), begun)
+    const limited = await asking.admit('admin2', { rights: ['cluster:read'] })
+    t.match(await asking.ask(null, 'POST', '/auth/bootstrap', { name: 'admin2', tokenSecret: limited.secret }), begun)
+  })
+
+  t.test('takes no secret that could be guessed, or that no header carries', async (t) => {
+    const asking = await open(t)
+    const refusedAs = async (tokenSecret: string, message: RegExp): Promise<void> => {
+      const { status, body, text } = await asking.ask(null, 'POST', '/auth/bootstrap', { tokenSecret })
+      t.match({ status, body }, { status: 400, body: { issues: [{ path: 'body/tokenSecret', message }] } })
+      if (tokenSecret.length > 10) t.notMatch(text, tokenSecret.slice(8))
+    }
+    const form = /^is no secret of a token: it must be quorate_ and 43 of A-Z, a-z, 0-9, - and _/
+    for (const text of ['', 'secret', DRAWN.slice(0, -1), `${DRAWN}x`, DRAWN.slice(8), ` ${DRAWN}`, `${DRAWN}\n`])
+      await refusedAs(text, form)
+    const weak = /^could be guessed: only \d+ of its 43 characters differ; draw 256 random bits/
+    for (const text of ['x'.repeat(43), 'password'.repeat(6).slice(0, 43), '0123456789'.repeat(5).slice(0, 43)])
+      await refusedAs(`quorate_${text}`, weak)
+    t.equal(asking.api.services.auth.table, null)
+    t.same(asking.api.services.keys.commands, [])
   })
 
   t.test('of a cluster with tokens, a failure before its client is known tells nothing', async (t) => {

@@ -94,7 +94,11 @@ const FULL: Readonly<Record<string, object>> = {
   'PATCH /cluster/membership': { add: [2], remove: [3], ...flags },
   'POST /cluster/learners': { id: 9, ...place, wait: true },
   'PUT /cluster/nodes/{id}': { ...place, force: false },
-  'POST /auth/bootstrap': { name: 'n', secret: 's' },
+  'POST /auth/bootstrap': {
+    name: 'n',
+    secret: 's',
+    tokenSecret: `quorate_${'0123456789abcdef'.repeat(3).slice(0, 43)}`,
+  },
   'PUT /auth/roles/{name}': {
     grants: [
       { access: 'read', key: 'k' },

@@ -46,20 +46,41 @@ export class AuthRequests {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<void> {
+    const { name = FIRST_NAME, secret: proof, tokenSecret } = body ?? {}
     // Before anything else: whoever asks now learns nothing of the cluster, and costs no entry of its log.
-    if (this.services.auth.table !== null) throw refusalOfChange({ type: 'auth-begun-before' })
+    if (this.services.auth.table !== null) return this.bootstrapAgain(name, tokenSecret, request, reply)
     const { timeout, redirect } = leaderQuery.read(queryText)
-    const { name = FIRST_NAME, secret: proof } = body ?? {}
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     await requireProof(this.options, this.services.cluster, request, proof)
-    const secret = newSecret()
+    const secret = tokenSecret ?? newSecret()
     request.auditedAs = { name }
     const command = { type: 'auth-bootstrap', name, hash: hashOf(secret), idempotency: null } as const
     // The lead may be lost since. A secret counts on every node.
     const isOnlyHere = proof === undefined
     const { result } = await this.services.keys.execute(command, timeout, callerOf(reply), { isOnlyHere })
+    // This node did not know of the first token. It has executed the command, so it does now.
+    if (result.type === 'auth-begun-before') return this.bootstrapAgain(name, tokenSecret, request, reply)
     if (result.type !== 'auth-begun') throw refusalOfChange(result)
     this.sendNew(result.id, secret, reply)
+  }
+
+  /**
+   * The answer to a request for the first token, when there are tokens. A client that has drawn the secret itself, and lost the answer, sends
+   * the same request again, to whichever node: it has the same answer. It needs no other proof, since it holds the token. Whoever does not
+   * is told what everybody is told. Secrets are looked up by their hashes, as those of all requests are, so that the time that this takes
+   * says nothing of other secrets.
+   */
+  private bootstrapAgain(name: string, secret: string | undefined, request: FastifyRequest, reply: FastifyReply): void {
+    const token = secret === undefined ? null : this.table().withHash(hashOf(secret))
+    if (secret === undefined || token === null || !this.isFirst(token, name))
+      throw refusalOfChange({ type: 'auth-begun-before' })
+    request.auditedAs = { name, again: true }
+    this.sendNew(token.id, secret, reply)
+  }
+
+  /** Whether a token is one that a bootstrap under this name makes. */
+  private isFirst(token: AccessToken, name: string): boolean {
+    return token.name === name && token.expiresAt === null && this.table().rightsOf(token).has('auth:admin')
   }
 
   self(queryText: string, { access: { token } }: FastifyRequest, reply: FastifyReply): void {

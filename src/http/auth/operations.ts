@@ -43,11 +43,19 @@ export const bootstrap: Operation = {
   description:
     'Once in the life of a cluster: a role `admin` that may do everything, and a token that has it. From then on every request needs a token. ' +
     'It has to come from the machine of the leader, by a loopback address and through no proxy; or it carries the secret in the file that a ' +
-    'node was started with (`--auth-bootstrap-file`).',
+    'node was started with (`--auth-bootstrap-file`). A client that gives the secret of the token itself (`tokenSecret`) can ask again when the ' +
+    'answer was lost.',
   query: leaderQuery.spec,
-  sentAgain: 'Sent again, it makes nothing: `auth-begun-before`.',
+  sentAgain:
+    'Sent again with the same `tokenSecret` and name, it has the same answer. Otherwise it makes nothing: `auth-begun-before`.',
   body: { schema: BootstrapBody, required: false },
-  answers: { 201: jsonAnswer('The token. Its secret is not shown again.', NewToken), 307: redirectAnswer },
+  answers: {
+    201: jsonAnswer(
+      'The token. Its secret is not shown again, unless by the same request with that `tokenSecret`.',
+      NewToken,
+    ),
+    307: redirectAnswer,
+  },
   errors: [...writeErrors, 'auth-begun-before'],
 }
 

@@ -1,6 +1,7 @@
 import { memberOrigin, reachable } from '../../lib/host-port.ts'
 import { isJsonObject } from '../../lib/json.ts'
 import { right, wrong, type Parsed } from '../../lib/parsed.ts'
+import { tokenSecret } from '../../lib/token-secret.ts'
 import { keyFromText } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 
@@ -30,6 +31,7 @@ export const bodyFormats: Readonly<Record<string, (text: string) => Parsed<strin
   /** The empty prefix is every key. */
   'key-prefix': (text) => (text === '' ? right(text) : key(text)),
   text: wellFormed,
+  'token-secret': tokenSecret,
   base64,
   owner: (text) => {
     if (!text.isWellFormed()) return wrong('has a lone surrogate, which UTF-8 cannot carry')

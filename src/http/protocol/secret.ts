@@ -1,12 +1,10 @@
 import { hash, randomBytes } from 'node:crypto'
+import { tokenSecretBytes, tokenSecretOf } from '../../lib/token-secret.ts'
 
-const SECRET_BYTES = 32
-/** The beginning of every secret: programs that look for lost secrets recognize it. */
-const MARK = 'quorate_'
 const BEARER = /^bearer +(quorate_[A-Za-z0-9_-]{43})$/i
 
 export function newSecret(): string {
-  return MARK + randomBytes(SECRET_BYTES).toString('base64url')
+  return tokenSecretOf(randomBytes(tokenSecretBytes))
 }
 
 /** What is stored of a secret, which has so many random bits that no slow hash is needed. */
