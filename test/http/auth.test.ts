@@ -302,6 +302,43 @@ t.test('the open page of the document names the node as long as everybody may kn
   t.notOk(then.includes(named))
 })
 
+t.test('whoever has no token cannot fill the log with answers to a bootstrap', async (t) => {
+  let now = 0
+  const asking = await open(t, { now: () => now })
+  const { audited } = asking.api
+  const { cluster } = asking.api.services
+  const flood = async (body?: object, remoteAddress = '127.0.0.1'): Promise<void> => {
+    for (let at = 0; at < 5; at++)
+      await asking.api.app.inject({
+        method: 'POST',
+        url: '/auth/bootstrap',
+        remoteAddress,
+        ...(body && { payload: body }),
+      })
+  }
+  cluster.known = null
+  await flood()
+  cluster.known = cluster.self
+  await flood({ nonsense: 1 })
+  await asking.bootstrap()
+  await flood()
+  await flood({ tokenSecret: OTHER })
+  await flood(undefined, '192.0.2.7')
+  const line = { operation: 'bootstrapAuth', token: null }
+  t.match(audited, [
+    { ...line, status: 503, times: 1 },
+    { ...line, status: 400, times: 1 },
+    { ...line, status: 201, times: undefined },
+    { ...line, status: 409, times: 1, remote: '127.0.0.1' },
+    { ...line, status: 409, times: 1, remote: '192.0.2.7' },
+  ])
+  t.equal(audited.length, 5)
+  now = limits.auditRefusalIntervalMs
+  await flood()
+  t.match(audited.slice(5), [{ ...line, status: 409, times: 10 }])
+  t.equal(audited.length, 6)
+})
+
 t.test('a request without a valid token gets one and the same answer', async (t) => {
   const asking = await secured(t)
   const app = await asking.admit('app', grants(['read', '']))

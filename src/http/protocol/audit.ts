@@ -82,6 +82,7 @@ export class Audit {
     // `onFailure` tells of these.
     if (statusCode === 401 || statusCode === 403) return
     const line = lineOf(request, statusCode)
+    if (statusCode >= 400 && isOpenToAll(request)) return this.onRefusal(line, String(statusCode), {})
     if (!(payload instanceof Readable)) return this.onAudit(line)
     this.onAudit({ ...line, answer: 'begun' })
     onceOver(request, reply, (answer, bytes) => this.onAudit({ ...line, answer, bytes }))
@@ -91,17 +92,29 @@ export class Audit {
   onFailure(error: RequestError, request: FastifyRequest): void {
     const { code } = error
     if (code !== 'unauthenticated' && code !== 'forbidden') return
-    const line = lineOf(request, failures[code].status)
-    const times = this.refusals.add(`${line.token} ${line.token === null ? line.remote : ''} ${line.operation} ${code}`)
-    if (times === null) return
     const { missing } = error.facts
-    this.onAudit({ ...line, code, times, ...(missing === undefined ? {} : { missing }) })
+    this.onRefusal(lineOf(request, failures[code].status), code, {
+      code,
+      ...(missing === undefined ? {} : { missing }),
+    })
+  }
+
+  /** `why`: what tells a refusal from others of the same client and operation. */
+  private onRefusal(line: AuditLine, why: string, more: Pick<AuditLine, 'code' | 'missing'>): void {
+    const { token, remote, operation } = line
+    const times = this.refusals.add(`${token} ${token === null ? remote : ''} ${operation} ${why}`)
+    if (times !== null) this.onAudit({ ...line, ...more, times })
   }
 }
 
 function isAudited(method: string, operation: Operation | undefined): boolean {
   if (operation === undefined) return false
   return operation.isAudited === true || (typeof operation.access === 'object' && !isSafeMethod(method))
+}
+
+/** Whoever asks has shown nothing, and may ask as often as it likes. */
+function isOpenToAll({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config.operation?.access === 'open'
 }
 
 /** A body whose connection ended while the request waited is never read to its end, and its request would have no outcome. */
