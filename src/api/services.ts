@@ -279,8 +279,16 @@ export interface Admission {
 export interface AuthAccess {
   /** Roles and tokens as this node knows them; null: there are none, and everybody may do everything. */
   readonly table: AuthTable | null
-  /** Looks up the token whose secret has this hash, and whether it may do all of `needs`. `hash` null: the client sent no token. */
-  admit(hash: string | null, needs: readonly Need[], caller: Caller | null): Admission | Promise<Admission>
+  /**
+   * Looks up the token whose secret has this hash, and whether it may do all of `needs`. `hash` null: the client sent no token. `timeoutMs`: how
+   * long that may take at most.
+   */
+  admit(
+    hash: string | null,
+    needs: readonly Need[],
+    timeoutMs: number,
+    caller: Caller | null,
+  ): Admission | Promise<Admission>
   /** The valid token whose secret has this hash, as far as this node knows; null: there is none. */
   tokenWith(hash: string): AccessToken | null
   /** A guard for what a client is about to be given. */

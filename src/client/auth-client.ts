@@ -115,7 +115,7 @@ export class AuthClient {
 }
 
 function reading(path: string): Call {
-  return { method: 'GET', path, hasNoDeadline: true }
+  return { method: 'GET', path }
 }
 
 function rolePath(name: string): string {

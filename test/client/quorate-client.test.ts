@@ -58,6 +58,14 @@ t.test('a server that hangs or is cut off leaves time for the others', { jobs: 4
     await clientOf(t, [bad.url, good.url], timeoutMs).cluster.status()
     t.ok(performance.now() - startedAt < timeoutMs)
     t.match(good.asked, [{ method: 'GET', path: '/cluster', timeoutMs: null }])
+    const lone = await stand(t, succeed)
+    const { auth } = clientOf(t, [lone.url], timeoutMs)
+    await Promise.allSettled([auth.self(), auth.roles(), auth.role('r'), auth.tokens(), auth.token(1)])
+    t.equal(lone.asked.length, 5)
+    t.ok(
+      lone.asked.every((one) => one.timeoutMs !== null && one.timeoutMs <= timeoutMs),
+      'but one that is confirmed by a leader does',
+    )
   })
 
   void t.test('shares are not too short to be of use', async (t) => {

@@ -519,6 +519,39 @@ t.test('what is denied is looked at again with a state that is recent, and a rev
   t.equal((await asking.ask(secret, 'GET', '/kv/a')).status, 500, 'an unexpected error is one')
 })
 
+t.test('the state that shows whether a token counts is waited for no longer than the request may take', async (t) => {
+  const asking = await secured(t)
+  const { auth } = asking.api.services
+  const { secret } = await asking.admit('app', grants(['read', 'a']))
+  const confirmedIn = async (token: string, method: 'GET' | 'PUT', url: string, status: number, body?: object) => {
+    auth.confirmedWithinMs = null
+    t.equal((await asking.ask(token, method, url, body)).status, status, `${method} ${url}`)
+    return auth.confirmedWithinMs
+  }
+  const { requestTimeoutMsDefault: usual } = limits
+  for (const path of ['/auth/roles', '/auth/roles/app', '/auth/tokens']) {
+    t.equal(await confirmedIn(asking.admin, 'GET', path, 200), usual)
+    t.equal(await confirmedIn(asking.admin, 'GET', `${path}?timeout=300ms`, 200), 300)
+    t.equal(await confirmedIn(asking.admin, 'GET', `${path}?timeout=1m`, 200), limits.requestTimeoutMsMax)
+  }
+  const retention = { revisions: 1_000, ageMs: 60_000, bytes: 1_000_000 }
+  t.equal(await confirmedIn(asking.admin, 'PUT', '/compaction?redirect=false&timeout=2', 200, retention), 2_000)
+  const { confirmMs } = limits.auth
+  for (const path of ['/cluster', '/cluster/leader', '/cluster/membership', '/metrics', '/diagnostics']) {
+    t.equal(await confirmedIn(secret, 'GET', path, 403), confirmMs, 'what is denied')
+    t.equal(await confirmedIn(secret, 'GET', `${path}?timeout=300ms`, 403), 300)
+    t.equal(await confirmedIn(secret, 'GET', `${path}?timeout=300ms&timeout=5s`, 403), confirmMs)
+  }
+  for (const text of ['timeout=0', 'timeout=61s', 'timeout=soon', 'timeout=1s&timeout=1s', 'timeout=%ff']) {
+    t.equal(await confirmedIn(asking.admin, 'GET', `/auth/roles?${text}`, 400), usual, text)
+    t.equal(
+      await confirmedIn(secret, 'GET', `/auth/roles?${text}`, 403),
+      confirmMs,
+      `${text} by somebody who may not ask`,
+    )
+  }
+})
+
 t.test('a node that may not have learned of the first token asks before it lets anybody in', async (t) => {
   const asking = await secured(t)
   const { auth } = asking.api.services

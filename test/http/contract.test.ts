@@ -90,6 +90,27 @@ t.test('every operation is documented in full', async (t) => {
   t.equal(bodies.get('addLearner')?.required, true)
 })
 
+t.test('every request that can wait for anything takes its deadline', async (t) => {
+  const { document, inject } = await openCheckedApi(t)
+  const without: string[] = []
+  for (const { path, method, operation } of operationsOf(document.paths)) {
+    const name = `${method.toUpperCase()} ${path}`
+    const parameter = operation.parameters?.find((one) => one.name === 'timeout' && one.in === 'query')
+    if (parameter === undefined) {
+      without.push(name)
+      continue
+    }
+    t.match(parameter.description, new RegExp(`at most ${limits.requestTimeoutMsMax / 1000} s`), name)
+    const { url, ...sample } = sampleOf(method.toUpperCase(), path)
+    for (const timeout of ['0', '60001ms', 'soon']) {
+      const refused = await inject({ ...sample, url: `${url}${url.includes('?') ? '&' : '?'}timeout=${timeout}` })
+      t.equal(refused.statusCode, 400, `${name} within ${timeout}`)
+      if (method !== 'head') t.match(refused.json(), { issues: [{ path: 'query/timeout', message: /from 1ms to 1m/ }] })
+    }
+  }
+  t.same(without.sort(), ['GET /', 'GET /livez', 'GET /openapi.json', 'GET /readyz', 'GET /version'])
+})
+
 t.test('every route is in the document, and nothing else', async (t) => {
   const fail = (error: unknown) => t.fail(String(error))
   const app = buildApp(

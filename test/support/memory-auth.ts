@@ -8,8 +8,9 @@ export class MemoryAuth extends Auth {
   wall: () => number = () => Date.now()
   /** Whether its state is known to hold the first token, if there is one. */
   isInformed = true
-  /** How often somebody has made sure that this node is not behind. */
+  /** How often somebody has made sure that this node is not behind, and how long that was allowed to take the last time. */
   confirmations = 0
+  confirmedWithinMs: number | null = null
   /** Runs before that is known. */
   beforeConfirmed: () => Promise<void> = async () => {}
 
@@ -30,8 +31,9 @@ export class MemoryAuth extends Auth {
       },
     }
     const permissions = new Permissions({ applier, clock, faults: { report }, reads, freshness: { freshAt: null } })
-    const barrier = async (): Promise<void> => {
+    const barrier = async (timeoutMs: number): Promise<void> => {
       this.confirmations += 1
+      this.confirmedWithinMs = timeoutMs
       await this.beforeConfirmed()
     }
     super({ permissions, reads: { barrier }, raft: { leader: 1 }, serving: { check: () => undefined } })

@@ -12,7 +12,7 @@ import type { Services } from '../../api/services.ts'
 import { isAuthName, type AccessToken, type AuthCommand, type AuthTable, type ResultOf } from '../../kv/index.ts'
 import { sendJson } from '../protocol/answer.ts'
 import { callerOf } from '../protocol/api-response.ts'
-import { leaderQuery, noQuery } from '../protocol/queries.ts'
+import { leaderQuery, timeoutQuery } from '../protocol/queries.ts'
 import { invalidRequest } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import { hashOf, hashOfCertificate, newSecret } from '../protocol/secret.ts'
@@ -84,7 +84,7 @@ export class AuthRequests {
   }
 
   self(queryText: string, { access: { token } }: FastifyRequest, reply: FastifyReply): void {
-    noQuery.read(queryText)
+    timeoutQuery.read(queryText)
     const { table } = this.services.auth
     const roles = token === null || table === null ? [] : token.roles.flatMap((name) => table.roles.get(name) ?? [])
     const answer: SelfAnswer = {
@@ -97,7 +97,7 @@ export class AuthRequests {
   }
 
   listRoles(queryText: string, reply: FastifyReply): void {
-    noQuery.read(queryText)
+    timeoutQuery.read(queryText)
     const table = this.table()
     const roles = [...table.roles.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
     const answer: RolesAnswer = { roles: roles.map(roleView), revision: table.revision }
@@ -105,7 +105,7 @@ export class AuthRequests {
   }
 
   getRole(name: string, queryText: string, reply: FastifyReply): void {
-    noQuery.read(queryText)
+    timeoutQuery.read(queryText)
     const role = this.table().roles.get(name)
     if (role === undefined) throw roleNotFound(name)
     sendJson(reply, {}, JSON.stringify(roleView(role)))
@@ -137,14 +137,14 @@ export class AuthRequests {
   }
 
   listTokens(queryText: string, reply: FastifyReply): void {
-    noQuery.read(queryText)
+    timeoutQuery.read(queryText)
     const { tokens, revision } = this.table()
     const answer: TokensAnswer = { tokens: [...tokens.values()].map(tokenView), revision }
     sendJson(reply, {}, JSON.stringify(answer))
   }
 
   getToken(id: number, queryText: string, reply: FastifyReply): void {
-    noQuery.read(queryText)
+    timeoutQuery.read(queryText)
     const token = this.table().tokens.get(id)
     if (token === undefined) throw tokenNotFound(id)
     sendJson(reply, {}, JSON.stringify(tokenView(token)))

@@ -15,7 +15,7 @@ import { ref } from '../../api/schema.ts'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { leaderErrors, redirectAnswer } from '../protocol/leader-operation.ts'
 import { AUTH_ADMIN, bodyErrors, jsonAnswer, type AnswerDoc, type Operation } from '../protocol/operation.ts'
-import { leaderQuery, noQuery } from '../protocol/queries.ts'
+import { leaderQuery, timeoutQuery } from '../protocol/queries.ts'
 
 const rolePath = { name: Type.String({ description: 'The name of the role.' }) }
 const tokenPath = { id: Type.Integer({ minimum: 1, description: 'The id of the token.' }) }
@@ -32,7 +32,7 @@ const writeErrors: readonly ErrorCode[] = [
 const readErrors: readonly ErrorCode[] = ['auth-not-begun', 'not-initialized', ...leaderErrors, 'read-timeout']
 const deleted: AnswerDoc = { description: 'Deleted.' }
 const write = { access: AUTH_ADMIN, tag: 'auth', query: leaderQuery.spec } as const
-const read = { access: AUTH_ADMIN, tag: 'auth', query: noQuery.spec } as const
+const read = { access: AUTH_ADMIN, tag: 'auth', query: timeoutQuery.spec } as const
 
 export const bootstrap: Operation = {
   id: 'bootstrapAuth',
@@ -64,7 +64,7 @@ export const getSelf: Operation = {
   access: 'token',
   tag: 'auth',
   summary: 'What the token of this request is, and what it may do',
-  query: noQuery.spec,
+  query: timeoutQuery.spec,
   answers: { 200: jsonAnswer('As this node knows it.', SelfAnswer) },
   errors: [],
 }

@@ -11,7 +11,7 @@ import {
   type Operation,
 } from '../protocol/operation.ts'
 import { oneOf, redirect, timeout } from '../protocol/parameters.ts'
-import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
+import { leaderQuery, timeoutQuery } from '../protocol/queries.ts'
 import { QueryReader } from '../protocol/query.ts'
 import * as schemas from '../../api/cluster.ts'
 import { ref } from '../../api/schema.ts'
@@ -58,7 +58,7 @@ export const status: Operation = {
   tag: 'cluster',
   summary: 'The cluster as this node sees it',
   description: 'Answered by any node in any state.',
-  query: noQuery.spec,
+  query: timeoutQuery.spec,
   answers: { 200: jsonAnswer('The status.', ref(schemas.ClusterStatus)) },
   errors: [],
 }
@@ -68,7 +68,7 @@ export const getLeader: Operation = {
   access: CLUSTER_READ,
   tag: 'cluster',
   summary: 'Who leads, as far as this node knows',
-  query: noQuery.spec,
+  query: timeoutQuery.spec,
   answers: { 200: jsonAnswer('The leader and its addresses, or nulls.', schemas.LeaderAnswer) },
   errors: [],
 }
@@ -99,7 +99,7 @@ export const campaign: Operation = {
   tag: 'cluster',
   summary: 'Let this node stand for election',
   description: 'A pre-vote comes first, so a healthy leader is not disturbed.',
-  query: noQuery.spec,
+  query: timeoutQuery.spec,
   sentAgain: 'Sent again, the node stands once more, unless it leads by then.',
   answers: { 202: jsonAnswer('The node campaigns.', schemas.ElectionAnswer) },
   errors: [...bodyErrors, ...memberErrors, 'no-transfer-target'],

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { BYTES_TYPE, sendJson } from '../protocol/answer.ts'
 import { begun } from '../protocol/begun.ts'
 import * as operations from './operations.ts'
-import { leaderQuery, noQuery, timeoutQuery } from '../protocol/queries.ts'
+import { leaderQuery, timeoutQuery } from '../protocol/queries.ts'
 import type { QueryText } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import type { InitializeBody, TransferBody } from '../../api/cluster.ts'
@@ -28,7 +28,7 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
   })
 
   app.get<Plain>('/cluster', configOf(operations.status), (request, reply) => {
-    noQuery.read(request.query.text)
+    timeoutQuery.read(request.query.text)
     sendJson(reply, {}, JSON.stringify(cluster.status()))
   })
 
@@ -54,7 +54,7 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
 
 function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): void {
   app.get<Plain>('/cluster/leader', configOf(operations.getLeader), (request, reply) => {
-    noQuery.read(request.query.text)
+    timeoutQuery.read(request.query.text)
     const leader = cluster.leader()
     const answer = { leader: leader?.id ?? null, raft: leader?.raft ?? null, api: leader?.api ?? null }
     sendJson(reply, {}, JSON.stringify(answer))
@@ -68,7 +68,7 @@ function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): vo
   })
 
   app.post<WithBody<never>>('/cluster/elections', configOf(operations.campaign), (request, reply) => {
-    noQuery.read(request.query.text)
+    timeoutQuery.read(request.query.text)
     refuseJsonBody(request)
     cluster.campaign()
     sendJson(reply.code(202), {}, JSON.stringify({ node: cluster.id }))

@@ -8,7 +8,7 @@ import {
   type AnswerDoc,
   type Operation,
 } from '../protocol/operation.ts'
-import { leaderQuery, noQuery } from '../protocol/queries.ts'
+import { leaderQuery, timeoutQuery } from '../protocol/queries.ts'
 import * as schemas from '../../api/cluster.ts'
 import { ref } from '../../api/schema.ts'
 
@@ -39,7 +39,7 @@ export const getMembership: Operation = {
   access: CLUSTER_READ,
   tag: 'cluster',
   summary: 'The voters and the learners',
-  query: noQuery.spec,
+  query: timeoutQuery.spec,
   answers: { 200: membershipAnswer },
   errors: ['not-initialized'],
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { etagOf, sendJson, type AnswerHeaders } from '../protocol/answer.ts'
 import * as operations from './operations.ts'
-import { leaderQuery, noQuery } from '../protocol/queries.ts'
+import { leaderQuery, timeoutQuery } from '../protocol/queries.ts'
 import { membershipCondition } from '../protocol/preconditions.ts'
 import { invalidRequest, type QueryText } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
@@ -37,7 +37,7 @@ export function registerMembershipRoutes(app: FastifyInstance, cluster: ClusterC
 
 function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): void {
   app.get<Plain>('/cluster/membership', configOf(operations.getMembership), (request, reply) => {
-    noQuery.read(request.query.text)
+    timeoutQuery.read(request.query.text)
     sendMembership(reply, cluster.membership())
   })
 

@@ -3,7 +3,7 @@ import { DiagnosticsAnswer } from '../../api/diagnostics.ts'
 import { ref } from '../../api/schema.ts'
 import { CLUSTER_ADMIN_HERE, CLUSTER_READ, jsonAnswer, type Operation } from '../protocol/operation.ts'
 import { bareFlag, names } from '../protocol/parameters.ts'
-import { noQuery } from '../protocol/queries.ts'
+import { timeoutQuery } from '../protocol/queries.ts'
 import { QueryReader } from '../protocol/query.ts'
 
 export const healthQuery = new QueryReader({
@@ -66,7 +66,7 @@ export const metrics: Operation = {
   access: CLUSTER_READ,
   tag: 'operating',
   summary: 'Metrics for Prometheus',
-  query: {},
+  query: timeoutQuery.spec,
   answers: { 200: { description: 'The text format of Prometheus.', content: text } },
   errors: [],
 }
@@ -78,7 +78,7 @@ export const diagnostics: Operation = {
   tag: 'operating',
   summary: 'Settings and last log lines of this node',
   description: 'For the report of a fault. Answered by any node in any state. No secret is in it.',
-  query: noQuery.spec,
+  query: timeoutQuery.spec,
   answers: { 200: jsonAnswer('What this node tells of itself.', ref(DiagnosticsAnswer)) },
   errors: [],
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { failures, RequestError } from '../../lib/errors.ts'
 import { sendJson } from '../protocol/answer.ts'
-import { noQuery } from '../protocol/queries.ts'
+import { noQuery, timeoutQuery } from '../protocol/queries.ts'
 import * as operations from './operations.ts'
 import { sayWhenToRetry, sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, type QueryText } from '../protocol/query.ts'
@@ -53,12 +53,12 @@ export function registerOperatingRoutes(
   const page = new MetricsPage(services, counted)
   app.addHook('onClose', () => page.close())
   app.get<Plain>('/metrics', { config: { operation: operations.metrics } }, async (request, reply) => {
-    noQuery.read(request.query.text)
+    timeoutQuery.read(request.query.text)
     reply.headers({ 'content-type': page.contentType, 'cache-control': 'no-store' }).send(await page.text())
   })
 
   app.get<Plain>('/diagnostics', { config: { operation: operations.diagnostics } }, (request, reply) => {
-    noQuery.read(request.query.text)
+    timeoutQuery.read(request.query.text)
     const json = diagnosticsJson(cluster.id, diagnostics)
     room.check(json.length)
     sendJson(reply, { 'cache-control': 'no-store' }, json)

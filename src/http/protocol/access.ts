@@ -3,9 +3,10 @@ import type { Admission, AuthAccess, Bearer, Guard } from '../../api/services.ts
 import { allows, type AccessToken, type Key, type Need } from '../../kv/index.ts'
 import type { RequestError } from '../../lib/errors.ts'
 import { toError } from '../../lib/to-error.ts'
-import { limits } from '../../limits.ts'
 import { ApiResponse, callerOf } from './api-response.ts'
 import { Credentials } from './credentials.ts'
+import { timeoutIn } from './parameters.ts'
+import type { QueryText } from './query.ts'
 import type { TokenBudgets } from './token-budgets.ts'
 
 declare module 'fastify' {
@@ -49,9 +50,9 @@ export class Access implements Bearer {
   }
 
   /** Makes sure that this is still so: that this node knows of every revocation that was answered before. Rejects with `RequestError`. */
-  async confirm(needs: readonly Need[], reply: FastifyReply): Promise<void> {
+  async confirm(needs: readonly Need[], timeoutMs: number, reply: FastifyReply): Promise<void> {
     if (this.auth.table === null) return
-    await this.auth.confirm(limits.requestTimeoutMsDefault, callerOf(reply) ?? null)
+    await this.auth.confirm(timeoutMs, callerOf(reply) ?? null)
     this.guard(needs).check()
   }
 }
@@ -100,13 +101,14 @@ export function guardRoutes(app: FastifyInstance, auth: AuthAccess, { budgets, w
       // A request that is denied is a request.
       return (token === null ? null : budgets.take(token, request, reply)) ?? denied ?? null
     }
-    const admission = isOpen ? NOBODY : auth.admit(hash, needs, callerOf(reply) ?? null)
+    const timeoutMs = timeoutIn(request.query as QueryText)
+    const admission = isOpen ? NOBODY : auth.admit(hash, needs, timeoutMs, callerOf(reply) ?? null)
     const isConfirmed = typeof wanted === 'object' && wanted.isConfirmed
     if (!(admission instanceof Promise) && !isConfirmed) return done(enter(admission) ?? undefined)
     void tell(done, async () => {
       const refusal = enter(await admission)
       if (refusal !== null) throw refusal
-      if (isConfirmed) await request.access.confirm(needs, reply)
+      if (isConfirmed) await request.access.confirm(needs, timeoutMs, reply)
     })
   })
 }

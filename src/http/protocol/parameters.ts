@@ -3,7 +3,7 @@ import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { describeDuration, msPer } from '../../lib/duration.ts'
 import { keyFromText, type Key } from '../../kv/index.ts'
-import { ParameterError, type Parameter } from './query.ts'
+import { ParameterError, splitQuery, type Parameter, type QueryText } from './query.ts'
 
 /** `?name=true` or `?name=false`; absent is false. */
 export function flag(description: string): Parameter<boolean> {
@@ -92,6 +92,20 @@ export const timeout: Parameter<number> = {
     `How long the request may take: \`500ms\`, \`30s\`, \`5m\` or plain seconds, at most ${limits.requestTimeoutMsMax / 1000} s.`,
   ),
   parse: (text) => durationIn(text, 1, limits.requestTimeoutMsMax),
+}
+
+/**
+ * The deadline in a query string, in milliseconds, for what happens before the route reads it. Where it cannot be read, the default: the route
+ * says what is wrong with it, to a client that may ask.
+ */
+export function timeoutIn({ text }: QueryText): number {
+  if (!text.includes('timeout=')) return timeout.absent
+  try {
+    const given = splitQuery(text).get('timeout')
+    return given === undefined ? timeout.absent : timeout.parse(given)
+  } catch {
+    return timeout.absent
+  }
 }
 
 /** For operations that need the leader. */

@@ -32,11 +32,16 @@ export class Auth implements AuthAccess {
    * What is denied is looked at once more with a state that is recent: this node may not know yet what another one has granted. So is everything
    * on a node that may not have learned yet that there are tokens.
    */
-  admit(hash: string | null, needs: readonly Need[], caller: Caller | null): Admission | Promise<Admission> {
+  admit(
+    hash: string | null,
+    needs: readonly Need[],
+    timeoutMs: number,
+    caller: Caller | null,
+  ): Admission | Promise<Admission> {
     const admission = this.look(hash, needs)
     const isUncertain = this.mayLackTokens || ('denied' in admission && hash !== null)
     if (!isUncertain) return admission
-    if (this.confirming < limits.auth.confirmationsMax) return this.lookAgain(hash, needs, caller)
+    if (this.confirming < limits.auth.confirmationsMax) return this.lookAgain(hash, needs, timeoutMs, caller)
     const denied = new RequestError(
       'overloaded',
       'too many requests wait until their tokens are known; try again later',
@@ -79,10 +84,15 @@ export class Auth implements AuthAccess {
     return permissions.table === null && permissions.mustAsk && raft.leader !== null
   }
 
-  private async lookAgain(hash: string | null, needs: readonly Need[], caller: Caller | null): Promise<Admission> {
+  private async lookAgain(
+    hash: string | null,
+    needs: readonly Need[],
+    timeoutMs: number,
+    caller: Caller | null,
+  ): Promise<Admission> {
     this.confirming += 1
     try {
-      await this.confirm(limits.auth.confirmMs, caller)
+      await this.confirm(Math.min(timeoutMs, limits.auth.confirmMs), caller)
     } catch (error) {
       // Without a leader, what this node knows has to do. Where there is one, it is this node that is late, and nothing is wrong with the token.
       if (!(error instanceof RequestError)) throw error

@@ -1,5 +1,6 @@
 import type { AuthAccess, Bearer, Caller, Guard } from '../../../src/api/services.ts'
 import { RequestError } from '../../../src/lib/errors.ts'
+import { limits } from '../../../src/limits.ts'
 import type { AccessToken, Command, Need } from '../../../src/kv/index.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import { pastRevisionOf, type Answer, type ClientCommand, type Request } from '../../../src/checker/operation.ts'
@@ -89,7 +90,7 @@ export async function admit(
 ): Promise<Admitted> {
   // Without tokens, whoever reads or writes keys is judged when that takes effect.
   if (needs === null && auth.table === null) return new Admitted(auth, secret, null)
-  const { token, denied } = await auth.admit(secret, needs ?? NOTHING, caller)
+  const { token, denied } = await auth.admit(secret, needs ?? NOTHING, limits.requestTimeoutMsDefault, caller)
   if (denied !== undefined) throw denied
   return new Admitted(auth, secret, token)
 }
