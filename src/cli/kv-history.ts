@@ -5,7 +5,7 @@ import { size } from '../lib/size.ts'
 import { limits } from '../limits.ts'
 import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { checkKey, consistencyFrom, describeValue, type GetOptions } from './kv.ts'
-import { formatTable } from './table.ts'
+import { jsonLines, printListing, tableLines } from './listing.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
 export interface HistoryOptions extends Omit<GetOptions, 'revision'> {
@@ -22,19 +22,23 @@ export interface RetentionOptions extends ConnectionOptions {
   readonly bytes?: string
 }
 
-/** The versions of a key, the newest first: one table, or one JSON document a line. */
+/** The versions of a key, the newest first, printed as the pages come: one table, or one JSON document a line. */
 export async function history(terminal: Terminal, key: string, options: HistoryOptions): Promise<number> {
   checkKey(key)
   const consistency = consistencyFrom(options.consistency)
   const limit = options.limit === undefined ? undefined : wholeNumber(options.limit, '--limit', 1)
   return await withClient(terminal, options, async (client) => {
-    const rows: string[][] = []
-    for await (const version of client.history.versions(key, { consistency, limit })) {
-      if (options.json === true) terminal.print(`${JSON.stringify(version)}\n`)
-      else rows.push(rowOf(version))
-    }
-    if (options.json !== true) terminal.print(formatTable(['REVISION', 'VERSION', 'VALUE'], rows))
+    const versions = client.history.versions(key, { consistency, limit })
+    const heads = ['REVISION', 'VERSION', 'VALUE']
+    await printListing(
+      terminal,
+      options.json === true ? jsonLines(versions) : tableLines(heads, rowsOf(versions), true),
+    )
   })
+}
+
+async function* rowsOf(versions: AsyncIterable<KeyVersion>): AsyncGenerator<string[]> {
+  for await (const version of versions) yield rowOf(version)
 }
 
 function rowOf(version: KeyVersion): string[] {

@@ -1,11 +1,14 @@
 import type { DeleteAnswer } from '../api/keys.ts'
 import type { ReadConsistency } from '../client/options.ts'
-import type { DeleteResult, QuorateClient } from '../client/quorate-client.ts'
+import type { DeleteResult, ListOptions as ClientListOptions, QuorateClient } from '../client/quorate-client.ts'
+import type { Range } from '../client/ranges.ts'
+import type { KeyHead, KeyRecord } from '../client/records.ts'
 import { limits } from '../limits.ts'
 import { refusal, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { leaseIdOf, ttlMsOf } from './lease-arguments.ts'
+import { jsonLines, printListing, tableLines } from './listing.ts'
 import { wholeFile } from './source-file.ts'
-import { formatTable, printable } from './table.ts'
+import { printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
 export interface GetOptions extends ConnectionOptions {
@@ -129,27 +132,36 @@ export function checkKey(key: string): void {
   if (key === '') throw new UsageError('the key is empty')
 }
 
-/** Every key with the prefix, page by page: one table, or one JSON document a line. */
+/** Every key with the prefix, printed as the pages come: one table, or one JSON document a line. */
 export async function list(terminal: Terminal, prefix: string, options: ListOptions): Promise<number> {
   const consistency = consistencyFrom(options.consistency)
   const limit = options.limit === undefined ? undefined : wholeNumber(options.limit, '--limit', 1)
   const revision = pastFrom(options.revision)
   const how = { consistency, revision, limit, reverse: options.reverse === true }
   return await withClient(terminal, options, async (client) => {
-    const asJson = options.json === true
-    if (options.keysOnly === true) {
-      for await (const head of client.listKeys({ prefix }, how)) {
-        terminal.print(asJson ? `${JSON.stringify(head)}\n` : `${printable(head.key)}\n`)
-      }
-      return
-    }
-    const rows: string[][] = []
-    for await (const record of client.list({ prefix }, how)) {
-      if (asJson) terminal.print(`${JSON.stringify(record)}\n`)
-      else rows.push([printable(record.key), String(record.modRevision), describeValue(record.toJSON())])
-    }
-    if (!asJson) terminal.print(formatTable(['KEY', 'REVISION', 'VALUE'], rows))
+    await printListing(terminal, linesOf(client, { prefix }, how, options))
   })
+}
+
+function linesOf(
+  client: QuorateClient,
+  range: Range,
+  how: ClientListOptions,
+  { json, keysOnly }: ListOptions,
+): AsyncIterable<string> {
+  if (json === true) return jsonLines(keysOnly === true ? client.listKeys(range, how) : client.list(range, how))
+  if (keysOnly === true) return keyLines(client.listKeys(range, how))
+  return tableLines(['KEY', 'REVISION', 'VALUE'], rowsOf(client.list(range, how)), true)
+}
+
+async function* keyLines(heads: AsyncIterable<KeyHead>): AsyncGenerator<string> {
+  for await (const { key } of heads) yield `${printable(key)}\n`
+}
+
+async function* rowsOf(records: AsyncIterable<KeyRecord>): AsyncGenerator<string[]> {
+  for await (const record of records) {
+    yield [printable(record.key), String(record.modRevision), describeValue(record.toJSON())]
+  }
 }
 
 const shownCharactersMax = 60

@@ -12,7 +12,8 @@ import {
   type ConnectionOptions,
 } from './connection.ts'
 import { leaseIdOf, ttlMsOf } from './lease-arguments.ts'
-import { formatTable, printable } from './table.ts'
+import { jsonLines, printListing, tableLines } from './listing.ts'
+import { printable } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface GrantOptions extends ConnectionOptions {
@@ -99,9 +100,8 @@ export async function get(terminal: Terminal, text: string, options: ConnectionO
   const id = leaseIdOf(text)
   return await withClient(terminal, options, async (client) => {
     const lease = await leaseOf(client, id)
-    const keys: string[] = []
-    for await (const key of client.leases.keys(id)) keys.push(key)
-    terminal.print(options.json === true ? `${JSON.stringify({ ...lease, keys })}\n` : describe(lease, keys))
+    const keys = client.leases.keys(id)
+    await printListing(terminal, options.json === true ? documentWith(lease, keys) : describe(lease, keys))
   })
 }
 
@@ -111,12 +111,24 @@ async function leaseOf(client: QuorateClient, id: number): Promise<LeaseStatus> 
   throw refusal('lease-not-found', `there is no lease ${id}; it has ended, or never was`, { lease: id })
 }
 
-function describe(lease: LeaseStatus, keys: readonly string[]): string {
+/** One document, of which the keys come in pieces: there may be a million of them. */
+async function* documentWith(lease: LeaseStatus, keys: AsyncIterable<string>): AsyncGenerator<string> {
+  yield `${JSON.stringify(lease).slice(0, -1)},"keys":[`
+  let isFirst = true
+  for await (const key of keys) {
+    yield `${isFirst ? '' : ','}${JSON.stringify(key)}`
+    isFirst = false
+  }
+  yield ']}\n'
+}
+
+async function* describe(lease: LeaseStatus, keys: AsyncIterable<string>): AsyncGenerator<string> {
   const { id, ttlMs, remainingMs, ending } = lease
   const left = ending
     ? 'is over, and its keys are about to go'
     : `has ${seconds(remainingMs)} left of ${seconds(ttlMs)}`
-  return `lease ${id} ${left}\n${useOf(lease)}\n${keys.map((key) => `${printable(key)}\n`).join('')}`
+  yield `lease ${id} ${left}\n${useOf(lease)}\n`
+  for await (const key of keys) yield `${printable(key)}\n`
 }
 
 function useOf({ use, lock = '' }: LeaseSummary): string {
@@ -134,13 +146,16 @@ function useOf({ use, lock = '' }: LeaseSummary): string {
 
 export async function list(terminal: Terminal, options: ConnectionOptions): Promise<number> {
   return await withClient(terminal, options, async (client) => {
-    const rows: string[][] = []
-    for await (const lease of client.leases.list()) {
-      if (options.json === true) terminal.print(`${JSON.stringify(lease)}\n`)
-      else rows.push([String(lease.id), seconds(lease.ttlMs), useOf(lease) + (lease.ending ? ', ending' : '')])
-    }
-    if (rows.length > 0) terminal.print(formatTable(['LEASE', 'LENGTH', 'USE'], rows))
+    const leases = client.leases.list()
+    const heads = ['LEASE', 'LENGTH', 'USE']
+    await printListing(terminal, options.json === true ? jsonLines(leases) : tableLines(heads, rowsOf(leases), false))
   })
+}
+
+async function* rowsOf(leases: AsyncIterable<LeaseSummary>): AsyncGenerator<string[]> {
+  for await (const lease of leases) {
+    yield [String(lease.id), seconds(lease.ttlMs), useOf(lease) + (lease.ending ? ', ending' : '')]
+  }
 }
 
 export async function revoke(terminal: Terminal, text: string, options: ConnectionOptions): Promise<number> {

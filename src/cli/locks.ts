@@ -1,6 +1,7 @@
-import type { LockStatus } from '../client/index.ts'
+import type { LockStatus, QuorateClient } from '../client/index.ts'
 import { wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
-import { formatTable, printable } from './table.ts'
+import { jsonLines, printListing, tableLines } from './listing.ts'
+import { printable } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface LocksOptions extends ConnectionOptions {
@@ -12,15 +13,25 @@ export interface LocksOptions extends ConnectionOptions {
 export async function locks(terminal: Terminal, prefix: string, options: LocksOptions): Promise<number> {
   const limit = options.limit === undefined ? undefined : wholeNumber(options.limit, '--limit', 1)
   return await withClient(terminal, options, async (client) => {
-    const rows: string[][] = []
-    for await (const listed of client.listLocks({ prefix }, { limit })) {
-      const isWanted = options.waiters === true && listed.waiting > 0
-      const lock = isWanted ? await client.lockStatus(listed.name, { waiters: true }) : listed
-      if (options.json === true) terminal.print(`${JSON.stringify(lock)}\n`)
-      else rows.push(...rowsOf(lock))
-    }
-    if (rows.length > 0) terminal.print(formatTable(['LOCK', 'STATE', 'LEASE', 'TOKEN', 'OWNER'], rows))
+    const listed = statusesOf(client, client.listLocks({ prefix }, { limit }), options.waiters === true)
+    const heads = ['LOCK', 'STATE', 'LEASE', 'TOKEN', 'OWNER']
+    await printListing(terminal, options.json === true ? jsonLines(listed) : tableLines(heads, allRows(listed), false))
   })
+}
+
+/** `withWaiters`: each lock that somebody waits for is asked for those. */
+async function* statusesOf(
+  client: QuorateClient,
+  locks: AsyncIterable<LockStatus>,
+  withWaiters: boolean,
+): AsyncGenerator<LockStatus> {
+  for await (const lock of locks) {
+    yield withWaiters && lock.waiting > 0 ? await client.lockStatus(lock.name, { waiters: true }) : lock
+  }
+}
+
+async function* allRows(locks: AsyncIterable<LockStatus>): AsyncGenerator<string[]> {
+  for await (const lock of locks) yield* rowsOf(lock)
 }
 
 function rowsOf({ name, holder, waiting, waiters = [] }: LockStatus): string[][] {

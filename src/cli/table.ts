@@ -1,12 +1,16 @@
 /** Rows under their headings; columns are as wide as their contents. Numbers must be passed as text. */
 export function formatTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, column) => widest([head, ...rows.map((row) => row[column] ?? '')]))
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) => (column === cells.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
-      .join('  ')
-      .trimEnd()
-  return [heads, ...rows].map((row) => `${line(row)}\n`).join('')
+  const all = [heads, ...rows]
+  return all.map(tableShape(all)).join('')
+}
+
+/** What makes a line of a row, in columns that are as wide as `rows` need, of which the first has all of them. */
+export function tableShape(rows: readonly (readonly string[])[]): (cells: readonly string[]) => string {
+  const widths = (rows[0] ?? []).map((_, column) => widest(rows.map((row) => row[column] ?? '')))
+  return (cells) => {
+    const padded = cells.map((cell, column) => (column === cells.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
+    return `${padded.join('  ').trimEnd()}\n`
+  }
 }
 
 /** Lines of the form `name  value`, with the values aligned. */
