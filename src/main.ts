@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { fstatSync, readFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { runProgram } from './cli/program.ts'
 import { exitCodes, type Terminal } from './cli/terminal.ts'
 import { keepMemoryOutOfDumps } from './core-dump.ts'
@@ -25,6 +26,7 @@ const terminal: Terminal = {
   untilInterrupted: async () => {
     await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
   },
+  beforeSignalEnds,
 }
 
 /** Whether input can come. It cannot when the standard input is closed, or is `/dev/null` as under cron. */
@@ -35,6 +37,23 @@ function hasInput(): boolean {
   } catch {
     return false
   }
+}
+
+function beforeSignalEnds(cleanUp: () => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const takeBack = (): void => {
+    for (const signal of signals) process.off(signal, end)
+  }
+  const end = (signal: NodeJS.Signals): void => {
+    takeBack()
+    cleanUp()
+    // Who waits for this process is to see which signal ended it.
+    process.kill(process.pid, signal)
+    // Process 1 of a container is not ended by a signal of its own.
+    process.exit(128 + constants.signals[signal])
+  }
+  for (const signal of signals) process.on(signal, end)
+  return takeBack
 }
 
 function commandLine(): Uint8Array | null {

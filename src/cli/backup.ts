@@ -29,7 +29,7 @@ export async function backup(terminal: Terminal, file: string | undefined, optio
   if (file === undefined) throw new UsageError('name the file to write, or - for the standard output')
   if (file === '-' && terminal.interactive)
     throw new UsageError('-: a backup is not for a terminal; send it to a file or a pipe')
-  const target = file === '-' ? null : await PartFile.create(file, 0o600)
+  const target = file === '-' ? null : await PartFile.create(terminal, file, 0o600)
   const outcome: { failure: Error | null } = { failure: null }
   try {
     const code = await withClient(terminal, options, async (client) => {

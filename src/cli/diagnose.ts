@@ -192,7 +192,7 @@ async function keep(terminal: Terminal, name: string, archive: Uint8Array): Prom
     await terminal.printPiece(archive)
     return null
   }
-  const target = await PartFile.create(name, 0o600, { replaces: false })
+  const target = await PartFile.create(terminal, name, 0o600, { replaces: false })
   try {
     await target.write(archive)
     return await target.finish()

@@ -27,7 +27,7 @@ export async function exportRecords(
     throw new UsageError('--prefix cannot be combined with --start or --end')
   }
   const consistency = consistencyFrom(options.consistency)
-  const target = file === undefined || file === '-' ? null : await PartFile.create(file, 0o600)
+  const target = file === undefined || file === '-' ? null : await PartFile.create(terminal, file, 0o600)
   // Progress would be in between the records when both go to one terminal.
   const progress = new StreamProgress(terminal, {
     isShown: target !== null || !terminal.interactive,

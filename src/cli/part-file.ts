@@ -1,31 +1,44 @@
+import { closeSync, fstatSync, openSync, statSync, unlinkSync, type Stats } from 'node:fs'
 import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { toError } from '../lib/to-error.ts'
 import { syncDirectory } from '../storage/directories.ts'
 import { shown } from './connection.ts'
 import { printable } from './table.ts'
-import { UsageError } from './terminal.ts'
+import { UsageError, type Terminal } from './terminal.ts'
 
 /** Says that a file cannot be written, in the words of `unreadable`. */
 export function unwritable(path: string, { message }: Error): string {
   return `${shown(path)} cannot be written: ${printable(message)}`
 }
 
-/** A file under another name until it is whole. What is no file, such as a device or a pipe, is written to as it is. */
+const TAKEN = 'another command has begun to write the same file'
+
+/** A file under another name until it is whole; a signal that ends the process removes what there is. What is no file, such as a device or a pipe, is written to as it is. */
 export class PartFile {
   private readonly name: string
   private readonly partName: string
   private readonly handle: FileHandle
+  /** The part as it was created; null: what is written to is no file. */
+  private readonly own: Stats | null
+  private readonly stopCleaning: () => void
   private isOver = false
 
-  private constructor(name: string, partName: string, handle: FileHandle) {
+  private constructor(
+    name: string,
+    handle: FileHandle,
+    part: { readonly name: string; readonly own: Stats; readonly stopCleaning: () => void } | null,
+  ) {
     this.name = name
-    this.partName = partName
+    this.partName = part?.name ?? name
     this.handle = handle
+    this.own = part?.own ?? null
+    this.stopCleaning = part?.stopCleaning ?? (() => undefined)
   }
 
   /** `mode`: the permissions of a new file. `replaces`: whether it takes the place of a file that is there; absent: yes. */
   static async create(
+    terminal: Terminal,
     given: string,
     mode: number,
     { replaces = true }: { readonly replaces?: boolean } = {},
@@ -38,13 +51,30 @@ export class PartFile {
       if (found?.isFile() === true && !replaces)
         throw new UsageError(`${shown(given)} is there already: name another file, or remove this one`)
       const isFile = found === null || found.isFile()
-      if (!isFile) return new PartFile(name, name, await open(name, 'w'))
-      const partName = `${name}.part`
-      // Another command that writes the same file keeps a file of its own, which has no name any more.
-      await rm(partName, { force: true })
-      return new PartFile(name, partName, await open(partName, 'wx', mode))
+      if (!isFile) return new PartFile(name, await open(name, 'w'), null)
+      return await PartFile.begin(terminal, name, mode)
     } catch (error) {
       throw error instanceof UsageError ? error : new UsageError(unwritable(given, toError(error)))
+    }
+  }
+
+  private static async begin(terminal: Terminal, name: string, mode: number): Promise<PartFile> {
+    const partName = `${name}.part`
+    // Another command that writes the same file keeps a file of its own, which has no name any more.
+    await rm(partName, { force: true })
+    const made: { own: Stats | null } = { own: null }
+    const stopCleaning = terminal.beforeSignalEnds(() => removeNow(partName, made.own))
+    try {
+      // At once: no signal comes between the file and the moment from which it is known here.
+      made.own = createdAt(partName, mode)
+      const handle = await open(partName, 'r+')
+      if (isSame(made.own, await handle.stat()))
+        return new PartFile(name, handle, { name: partName, own: made.own, stopCleaning })
+      await handle.close()
+      throw new Error(TAKEN)
+    } catch (error) {
+      stopCleaning()
+      throw error
     }
   }
 
@@ -57,7 +87,7 @@ export class PartFile {
     try {
       if (this.partName !== this.name) {
         await this.handle.sync()
-        if (!(await this.isStillThere())) throw new Error('another command has begun to write the same file')
+        if (!(await this.isStillThere())) throw new Error(TAKEN)
         await rename(this.partName, this.name)
         await syncDirectory(dirname(this.name))
       }
@@ -65,6 +95,7 @@ export class PartFile {
       return toError(error)
     }
     await this.handle.close()
+    this.stopCleaning()
     this.isOver = true
     return null
   }
@@ -75,10 +106,32 @@ export class PartFile {
     const isThere = this.partName !== this.name && (await this.isStillThere())
     await this.handle.close()
     if (isThere) await rm(this.partName, { force: true })
+    this.stopCleaning()
   }
 
   private async isStillThere(): Promise<boolean> {
-    const [own, named] = await Promise.all([this.handle.stat(), stat(this.partName).catch(() => null)])
-    return named !== null && named.ino === own.ino && named.dev === own.dev
+    const named = await stat(this.partName).catch(() => null)
+    return named !== null && this.own !== null && isSame(this.own, named)
   }
+}
+
+function createdAt(path: string, mode: number): Stats {
+  const descriptor = openSync(path, 'wx', mode)
+  try {
+    return fstatSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function removeNow(path: string, own: Stats | null): void {
+  try {
+    if (own !== null && isSame(own, statSync(path))) unlinkSync(path)
+  } catch {
+    // It has its name already, or somebody else has removed it.
+  }
+}
+
+function isSame(one: Stats, other: Stats): boolean {
+  return one.ino === other.ino && one.dev === other.dev
 }

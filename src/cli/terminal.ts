@@ -19,6 +19,11 @@ export interface Terminal {
   input(): AsyncIterable<Uint8Array>
   /** Resolves when the user stops the command with Ctrl-C. After this call Ctrl-C no longer ends the process by itself. */
   untilInterrupted(): Promise<void>
+  /**
+   * Calls `cleanUp`, which cannot wait for anything, when SIGINT, SIGTERM or SIGHUP is about to end the process; the process ends with that
+   * signal afterwards. Returns what takes this back.
+   */
+  beforeSignalEnds(cleanUp: () => void): () => void
 }
 
 /** The exit codes of the process. docs/OPERATIONS.md describes them. */

@@ -679,6 +679,7 @@ t.test('watching keeps nothing of what it has shown', async (t) => {
     input: () => {
       throw new Error('nothing is typed in')
     },
+    beforeSignalEnds: () => () => undefined,
     untilInterrupted: async () => {
       const early = await heapAfter(4)
       grown = (await heapAfter(16)) - early

@@ -4,6 +4,7 @@
  */
 const things = {
   'a network namespace': 'a container has no right to make one unless it is given that',
+  'a process namespace': 'a container has no right to make one unless it is given that',
   'a registry': 'a mirror may have only what package-lock.json names',
   'core dumps':
     'where they go is a setting of the whole machine (kernel.core_pattern), which a container cannot change',

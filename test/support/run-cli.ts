@@ -40,6 +40,7 @@ export async function runCli(words: readonly string[], world: CliWorld = {}): Pr
       yield Buffer.from(world.input ?? '')
     },
     untilInterrupted: async () => await world.interrupt?.(() => Buffer.concat(out).toString('utf8')),
+    beforeSignalEnds: () => () => undefined,
   })
   const bytes = Buffer.concat(out)
   return { code, out: bytes.toString('utf8'), bytes, err }

@@ -1,0 +1,17 @@
+# Takes a backup of the cluster of QUORATE_SERVER into DIRECTORY, by the date, and first makes room for it:
+#
+#     sh nightly.sh DIRECTORY [DAYS [COUNT]]
+#
+# Backups that it took more than DAYS (30) days ago are removed, but never the newest COUNT (7): where backups have failed for long, the
+# old ones stay. That is done before the new one, and whatever becomes of it, so that a full disk does not keep itself full. Files with
+# other names stay. The exit code is that of `quorate backup`.
+set -eu
+directory=${1:?name the directory of the backups} days=${2:-30} count=${3:-7}
+cd "$directory"
+# What a run that was killed has left. One that is being written changes all the time.
+find . -maxdepth 1 -type f -name '*.backup.part' -mmin +60 -delete || echo 'parts of earlier backups could not be removed' >&2
+day='[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].backup'
+find . -maxdepth 1 -type f -name "$day" | sort -r | tail -n "+$((count + 1))" | while read -r old; do
+  find "$old" -mtime "+$days" -delete || echo "$old could not be removed" >&2
+done
+exec quorate backup "$directory/$(date +%F).backup"
