@@ -1,15 +1,19 @@
-import { useEffect } from 'preact/hooks'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useErrorBoundary, useRef } from 'preact/hooks'
 import { cluster, otherClusters } from './api/cluster.ts'
 import { metrics } from './api/metrics.ts'
 import { asksForToken, ProblemError } from './api/problem.ts'
 import { token } from './api/token.ts'
 import { bounds } from './bounds.ts'
+import { dashboardOf } from './cluster/members.ts'
 import type { PageEntry } from './lib/page-entry.ts'
 import { groups } from './pages.ts'
 import { Button } from './parts/button.tsx'
 import { duration, timeOfDay } from './lib/format.ts'
 import { openDialogs } from './parts/dialog.tsx'
 import { complain, Messages } from './parts/messages.tsx'
+import { FailureNotice, Notice } from './parts/notice.tsx'
+import { Page } from './parts/page.tsx'
 import { hrefOf, useRoute } from './lib/route.ts'
 import { sentence } from './lib/sentence.ts'
 import { useStore } from './lib/store.ts'
@@ -43,11 +47,55 @@ export function App() {
         <main id="main" tabIndex={-1}>
           <Gone />
           {!isBehind && <TokenForm />}
-          {View !== undefined && <View key={`${page?.name} ${others}`} />}
+          <OtherVersion />
+          {page !== undefined && View !== undefined && (
+            <Guarded key={`${page.name} ${others}`} title={page.text}>
+              <View />
+            </Guarded>
+          )}
         </main>
       </div>
       <Messages />
     </>
+  )
+}
+
+interface GuardedProps {
+  readonly title: string
+  readonly children: ComponentChildren
+}
+
+/** A page that fails leaves the way to the others. */
+function Guarded({ title, children }: GuardedProps) {
+  const [error] = useErrorBoundary() as readonly [unknown, () => void]
+  if (error === undefined) return <>{children}</>
+  return (
+    <Page title={title}>
+      <FailureNotice failure={error} action={<LoadAgain />} />
+    </Page>
+  )
+}
+
+/** A node that was upgraded has another page than this one, which may not understand what it says. */
+function OtherVersion() {
+  const { value } = useStore(cluster.seen)
+  const first = useRef<string | null>(null)
+  if (value === null) return null
+  const { id, version } = value.node
+  first.current ??= version
+  if (first.current === version) return null
+  return (
+    <Notice tone="info" title={`Node ${id} runs version ${version} by now`} action={<LoadAgain />}>
+      <p>This page is of version {first.current}. Edits that are not saved are dropped when it is loaded again.</p>
+    </Notice>
+  )
+}
+
+function LoadAgain() {
+  return (
+    <Button small onClick={() => location.reload()}>
+      Load the page again
+    </Button>
   )
 }
 
@@ -170,14 +218,17 @@ function roundedSeconds(ms: number): number {
 /** Links to the dashboards of the other nodes. */
 function OtherNodes() {
   const { value } = useStore(cluster.seen)
-  const others = Object.entries(value?.nodes ?? {}).filter(([id]) => Number(id) !== value?.node.id)
+  const others = Object.entries(value?.nodes ?? {}).flatMap(([id, member]) => {
+    const href = Number(id) === value?.node.id ? null : dashboardOf(member)
+    return href === null ? [] : [[id, href] as const]
+  })
   if (others.length === 0) return null
   return (
     <span class="others">
       {' '}
       Meanwhile:{' '}
-      {others.map(([id, { api }]) => (
-        <a key={id} href={`${api}/ui/`}>
+      {others.map(([id, href]) => (
+        <a key={id} href={href}>
           node {id}
         </a>
       ))}

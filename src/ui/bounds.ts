@@ -86,6 +86,8 @@ export const bounds = {
   leaseKeysMax: 1_000,
   /** Between two looks at roles and tokens. */
   accessPollMs: 5_000,
+  /** Grants of the token of the page that are listed where it was refused. */
+  grantsShownMax: 20,
   /** Locks on a page. */
   locksPart: 50,
 } as const

@@ -1,16 +1,17 @@
 import { useState } from 'preact/hooks'
-import type { RoleView, TokenView } from '../../client/api-types.ts'
+import type { RoleView, SelfAnswer, TokenView } from '../../client/api-types.ts'
 import { bounds } from '../bounds.ts'
 import { Shown } from '../data/shown.tsx'
 import { useReading } from '../data/use-reading.ts'
 import { count, plural } from '../lib/format.ts'
+import { sentence } from '../lib/sentence.ts'
 import { Button } from '../parts/button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { say } from '../parts/messages.tsx'
 import { Notice } from '../parts/notice.tsx'
-import { Badge, Card, Page } from '../parts/page.tsx'
+import { Badge, Card, Facts, Page } from '../parts/page.tsx'
 import { Table } from '../parts/table.tsx'
-import { readAccess, revokeToken, type AccessTable } from './access-api.ts'
+import { readAccess, revokeToken, type AccessTable, type OwnAccess } from './access-api.ts'
 import { effectsOfRevoking, endText, grantText, restText } from './wording.ts'
 
 /** Which tokens there are, and what they may do. Secrets are shown to nobody: a node has their hashes alone, and gives none. */
@@ -22,7 +23,11 @@ export function AccessPage() {
       lead="Roles say what may be done. A token has roles, and whoever shows it may do what they say."
     >
       <Shown read={read}>
-        {(table) => (table === null ? <NoTokens /> : <Tables table={table} onChanged={read.again} />)}
+        {(answer) => {
+          if (answer.kind === 'open') return <NoTokens />
+          if (answer.kind === 'own') return <Own {...answer} />
+          return <Tables table={answer} onChanged={read.again} />
+        }}
       </Shown>
     </Page>
   )
@@ -39,13 +44,44 @@ function NoTokens() {
   )
 }
 
+/** What the token of this page may do, where it may not see the others. */
+function Own({ self, refusal, at }: OwnAccess) {
+  const { token } = self
+  return (
+    <>
+      <Notice tone="info" title="Other tokens are not shown" code={refusal.code}>
+        <p>{sentence(refusal.detail)}</p>
+      </Notice>
+      <Card title="The token of this page">
+        {token !== null && (
+          <Facts
+            facts={[
+              ['Token', <span class="mono">{token.id}</span>],
+              ['Holder', token.name],
+              ['Roles', rolesText(token)],
+              ['Ends', endText(token, at)],
+              ['Also', restText(token) || 'nothing'],
+            ]}
+          />
+        )}
+        <h3>It allows</h3>
+        <Allowed {...self} />
+      </Card>
+    </>
+  )
+}
+
+function rolesText({ roles }: TokenView): string {
+  return roles.length === 0 ? 'none' : roles.join(', ')
+}
+
 function Tables({ table, onChanged }: { readonly table: AccessTable; readonly onChanged: () => void }) {
   const [asked, ask] = useState<TokenView | null>(null)
-  const { roles, tokens, revision, own } = table
+  const { roles, tokens, revision, own, at } = table
   return (
     <>
       <Card title="Tokens">
-        <TokenTable tokens={tokens} own={own} onRevoke={ask} />
+        <TokenTable tokens={tokens} own={own} at={at} onRevoke={ask} />
         <p class="faint">
           The number of a token is the revision at which it was made. Roles and tokens last changed at revision{' '}
           {count(revision)}.
@@ -59,14 +95,11 @@ function Tables({ table, onChanged }: { readonly table: AccessTable; readonly on
   )
 }
 
-interface TokenTableProps {
-  readonly tokens: readonly TokenView[]
-  readonly own: TokenView | null
+interface TokenTableProps extends Pick<AccessTable, 'tokens' | 'own' | 'at'> {
   readonly onRevoke: (token: TokenView) => void
 }
 
-function TokenTable({ tokens, own, onRevoke }: TokenTableProps) {
-  const now = Date.now()
+function TokenTable({ tokens, own, at, onRevoke }: TokenTableProps) {
   return (
     <Table
       caption="Tokens"
@@ -80,8 +113,8 @@ function TokenTable({ tokens, own, onRevoke }: TokenTableProps) {
             </>
           ),
         },
-        { title: 'Roles', cell: ({ roles }) => (roles.length === 0 ? 'none' : roles.join(', ')) },
-        { title: 'Ends', cell: (token) => endText(token, now) },
+        { title: 'Roles', cell: rolesText },
+        { title: 'Ends', cell: (token) => endText(token, at) },
         { title: 'Also', cell: (token) => <span class="faint">{restText(token) || 'nothing'}</span> },
         {
           title: 'Action',
@@ -104,7 +137,7 @@ function RoleTable({ roles, tokens }: Pick<AccessTable, 'roles' | 'tokens'>) {
       caption="Roles"
       columns={[
         { title: 'Role', cell: ({ name }) => name },
-        { title: 'Allows', cell: (role) => <Allowed role={role} /> },
+        { title: 'Allows', cell: (role) => <Allowed {...role} /> },
         {
           title: 'Held by',
           cell: ({ name }) => plural(tokens.filter((token) => token.roles.includes(name)).length, 'token'),
@@ -118,7 +151,7 @@ function RoleTable({ roles, tokens }: Pick<AccessTable, 'roles' | 'tokens'>) {
   )
 }
 
-function Allowed({ role: { grants, rights } }: { readonly role: RoleView }) {
+function Allowed({ grants, rights }: Pick<RoleView | SelfAnswer, 'grants' | 'rights'>) {
   const lines = [...grants.map(grantText), ...rights]
   if (lines.length === 0) return <span class="faint">nothing</span>
   return (

@@ -11,7 +11,7 @@ export function grantText({ access, key, prefix, start, end }: GrantView): strin
   return `${access} keys ${from} ${end === undefined ? 'to the last' : `up to ${quoted(end)}`}`
 }
 
-/** When a token ends, by the clock of the browser. */
+/** When a token ends. `now`: by the clock of a node, which decides it. */
 export function endText({ expiresAt }: Pick<TokenView, 'expiresAt'>, now: number): string {
   if (expiresAt === null) return 'never'
   const day = expiresAt.slice(0, 16).replace('T', ' ')

@@ -94,18 +94,13 @@ function Actions({ member: { id, status, isLeader }, cluster: seen, onAsk }: Act
         <Button
           small
           disabled={isChanging}
-          label={`Let node ${id} lead`}
+          label={`Let it lead: node ${id}`}
           onClick={() => onAsk({ kind: 'transfer', id })}
         >
           Let it lead
         </Button>
       )}
-      <Button
-        small
-        disabled={isChanging}
-        label={`Change the addresses of node ${id}`}
-        onClick={() => onAsk({ kind: 'move', id })}
-      >
+      <Button small disabled={isChanging} label={`Move node ${id}`} onClick={() => onAsk({ kind: 'move', id })}>
         Move
       </Button>
       <Button small disabled={isChanging} label={`Remove node ${id}`} onClick={() => onAsk({ kind: 'remove', id })}>

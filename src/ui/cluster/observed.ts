@@ -30,15 +30,25 @@ function silenceOf(node: string, failure: unknown): string {
   return `${node} does not answer this page.`
 }
 
+/** A node of another version than this page may say what the page does not understand. That is no failure of the node. */
+function toldBetween(earlier: ClusterStatus, later: ClusterStatus): readonly Occurrence[] {
+  try {
+    return occurrencesBetween(earlier, later)
+  } catch {
+    return [{ tone: 'warn', text: `What node ${later.node.id} says is not understood by this page: load it again.` }]
+  }
+}
+
 cluster.seen.follow(() => {
   const { value, at, failure, failingSince } = cluster.seen.value
-  const id = value?.node.id ?? ''
+  const name = value === null ? 'The node' : `Node ${value.node.id}`
   // A node that asks for a token is not asked again until there is one.
   const isGone = failingSince !== null && (asksForToken(failure) || Date.now() - failingSince >= bounds.goneAfterMs)
-  if (isGone && !wasGone) note(failingSince, [{ tone: 'bad', text: silenceOf(`Node ${id}`, failure) }])
-  if (failingSince === null && wasGone) note(at, [{ tone: 'good', text: `Node ${id} answers again.` }])
+  if (isGone && !wasGone) note(failingSince, [{ tone: 'bad', text: silenceOf(name, failure) }])
+  if (failingSince === null && wasGone)
+    note(at, [{ tone: 'good', text: before === null ? `${name} answers.` : `${name} answers again.` }])
   wasGone = failingSince === null ? false : isGone || wasGone
   if (failingSince !== null || value === null) return
-  if (before !== null) note(at, occurrencesBetween(before, value))
+  if (before !== null) note(at, toldBetween(before, value))
   before = value
 })

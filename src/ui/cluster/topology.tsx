@@ -12,6 +12,9 @@ interface TopologyProps {
 }
 
 const RADIUS = 25
+const ID_PX = 16
+/** Of the width of a node, for each pixel of the size of a digit. */
+const ID_ROOM = 1.4
 
 /** The members as a drawing: who leads, who follows, and how each is connected. The table beside it says the same in words. */
 export function Topology({ cluster, roundTrips }: TopologyProps) {
@@ -52,7 +55,8 @@ function linkOf(member: Member, { node, leader }: ClusterStatus): LinkState {
   const { status, isSelf } = member
   if (node.id === leader) {
     if (status.reachable === false) return { kind: 'down', label: 'not connected' }
-    const progress = catchingUp(status)
+    // The time that is left has room in the table alone.
+    const progress = catchingUp({ ...status, remainingMs: null })
     if (progress === null) return { kind: 'unknown', label: '' }
     if (progress.tone === 'good') return { kind: 'up', label: progress.text }
     return { kind: 'behind', label: progress.percent === null ? progress.text : `${progress.percent}% of the state` }
@@ -105,7 +109,7 @@ function Node({ member, place }: { readonly member: Member; readonly place: Plac
         <rect x={-RADIUS} y={-RADIUS} width={2 * RADIUS} height={2 * RADIUS} rx={8} />
       )}
       {progress !== null && <Arc percent={progress} />}
-      <text class="id" text-anchor="middle" dy="0.35em">
+      <text class="id" text-anchor="middle" dy="0.35em" style={{ fontSize: idSize(id) }}>
         {id}
       </text>
       <text class="role" text-anchor="middle" y={RADIUS + 17}>
@@ -113,6 +117,11 @@ function Node({ member, place }: { readonly member: Member; readonly place: Plac
       </text>
     </g>
   )
+}
+
+/** A long id has to fit into its node as well. */
+function idSize(id: number): string {
+  return `${Math.min(ID_PX, (2 * RADIUS * ID_ROOM) / String(id).length)}px`
 }
 
 /** How much of the state a member has got, around it. */

@@ -9,14 +9,18 @@ export interface Paging {
   readonly on: (next: string) => void
 }
 
-/** The way through a listing, a page at a time. */
-export function usePaging(): Paging {
-  /** Where each page after the first that was seen begins. */
-  const [starts, setStarts] = useState<readonly string[]>([])
+/** The way through a listing, a page at a time. It begins anew with another `listing`. */
+export function usePaging(listing = ''): Paging {
+  /** `starts`: where each page after the first that was seen begins. */
+  const [seen, setSeen] = useState<{ readonly listing: string; readonly starts: readonly string[] }>({
+    listing,
+    starts: [],
+  })
+  const starts = seen.listing === listing ? seen.starts : []
   return {
     cursor: starts.at(-1) ?? null,
-    back: () => setStarts(starts.slice(0, -1)),
-    on: (next) => setStarts([...starts, next]),
+    back: () => setSeen({ listing, starts: starts.slice(0, -1) }),
+    on: (next) => setSeen({ listing, starts: [...starts, next] }),
   }
 }
 

@@ -70,7 +70,7 @@ export function useReading<Value>(subject: string, ask: Ask<Value>, options: Rea
   }, [subject, turn, everyMs])
 
   const reading = state.subject === subject ? state.reading : READING
-  return { reading, again: () => setTurn(turn + 1) }
+  return { reading, again: () => setTurn((before) => before + 1) }
 }
 
 const READING = { kind: 'reading' } as const

@@ -1,8 +1,10 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
 import { keysHref, keysPlaceIn, type KeysPlace } from '../data/places.ts'
+import { Readable } from '../data/readable.tsx'
 import { OwnReadsNotice } from '../data/shown.tsx'
 import { goTo, replaceRoute, useRoute } from '../lib/route.ts'
+import { useStore } from '../lib/store.ts'
 import { Button } from '../parts/button.tsx'
 import { Field } from '../parts/field.tsx'
 import { Page } from '../parts/page.tsx'
@@ -46,6 +48,7 @@ export function KeysPage() {
             onKey={(key) => goTo(keysHref({ ...root, key }))}
             onBranch={(branch) => replaceRoute(keysHref({ ...root, branch }))}
           />
+          <Refused tree={tree} />
         </section>
         <section class="card browser-pane" aria-label="What is open">
           {isOpen && (
@@ -57,6 +60,20 @@ export function KeysPage() {
         </section>
       </div>
     </Page>
+  )
+}
+
+/** Where all of the tree was refused: which parts of it were not. */
+function Refused({ tree }: { readonly tree: KeyTree }) {
+  const [row] = useStore(tree.rows)
+  return (
+    <Readable
+      failure={row?.kind === 'failed' ? row.failure : null}
+      hrefFor={({ key, prefix }) => {
+        if (key !== undefined) return keysHref({ key })
+        return prefix === undefined ? null : keysHref({ prefix })
+      }}
+    />
   )
 }
 
@@ -101,7 +118,7 @@ function TreeHead({ place, separator, onSeparator }: TreeHeadProps) {
       replaceRoute(keysHref({ ...place, prefix: typed }))
     }, bounds.typingMs)
     return () => clearTimeout(timer)
-  }, [typed, place.key, place.branch])
+  }, [typed, place.key, place.branch, place.new, place.tab])
   return (
     <div class="tree-head">
       <Field label="Prefix" value={typed} onInput={setTyped} placeholder="all keys" mono />

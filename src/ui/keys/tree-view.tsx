@@ -39,8 +39,10 @@ export function TreeView({ tree, chosen, onKey, onBranch }: TreeViewProps) {
   const onKeyDown = (event: KeyboardEvent): void => {
     // A button within the tree has the focus: the key is for that.
     if (event.target !== event.currentTarget) return
+    // With these it is for the browser: Alt and Left go back.
+    if (event.ctrlKey || event.metaKey || event.altKey) return
     const next = row === undefined ? null : moved(tree, rows, at, event.key)
-    if (next === null || row === undefined || event.ctrlKey || event.metaKey || event.altKey) return
+    if (next === null || row === undefined) return
     event.preventDefault()
     if (next === 'act') act(row)
     else setActive(rows[next]?.id ?? null)

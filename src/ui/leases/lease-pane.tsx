@@ -1,9 +1,11 @@
 import { useEffect, useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
 import { KeyText } from '../data/key-text.tsx'
+import { isBlindToSome, useSelf } from '../data/own-access.ts'
 import { keysHref, lockHref } from '../data/places.ts'
 import { Shown } from '../data/shown.tsx'
 import { useAction } from '../data/use-action.ts'
+import { useKeptFocus } from '../data/use-kept-focus.ts'
 import { useReading } from '../data/use-reading.ts'
 import { duration, plural } from '../lib/format.ts'
 import { hrefOf } from '../lib/route.ts'
@@ -27,6 +29,10 @@ export function LeasePane({ id }: { readonly id: number }) {
     async (signal) => ({ lease: await readLease(id, { limit, cursor: null }, signal), at: Date.now() }),
     { everyMs: bounds.leasesPollMs },
   )
+  // The buttons go with the lease.
+  useKeptFocus(read.reading.kind === 'read' && read.reading.value.lease === null)
+  const self = useSelf()
+  const mayHideKeys = self !== null && isBlindToSome(self)
   const close = (
     <a class="button small" href={hrefOf('leases')}>
       Close
@@ -41,7 +47,13 @@ export function LeasePane({ id }: { readonly id: number }) {
               <p>It has ended, and its keys are gone, or it never was.</p>
             </Notice>
           ) : (
-            <OpenLease lease={lease} at={at} onChanged={read.again} onMore={() => setLimit(bounds.leaseKeysMax)} />
+            <OpenLease
+              lease={lease}
+              at={at}
+              mayHideKeys={mayHideKeys}
+              onChanged={read.again}
+              onMore={() => setLimit(bounds.leaseKeysMax)}
+            />
           )
         }
       </Shown>
@@ -53,11 +65,13 @@ interface OpenLeaseProps {
   readonly lease: LeaseView
   /** When it was read. */
   readonly at: number
+  /** Keys that the token of this page may not read go with it unseen. */
+  readonly mayHideKeys: boolean
   readonly onChanged: () => void
   readonly onMore: () => void
 }
 
-function OpenLease({ lease, at, onChanged, onMore }: OpenLeaseProps) {
+function OpenLease({ lease, at, mayHideKeys, onChanged, onMore }: OpenLeaseProps) {
   const { id, ttlMs, use, lock, ending, keys, cursor } = lease
   const [isAsking, ask] = useState(false)
   const { isBusy, failure, run } = useAction(`Keeping lease ${id} alive`)
@@ -73,7 +87,7 @@ function OpenLease({ lease, at, onChanged, onMore }: OpenLeaseProps) {
         facts={[
           ['Remaining', ending ? <Badge tone="warn">ending</Badge> : duration(left)],
           ['Length', duration(ttlMs)],
-          ['Keys', `${keys.length}${cursor === undefined ? '' : ' and more'}`],
+          [mayHideKeys ? 'Keys that you may read' : 'Keys', `${keys.length}${cursor === undefined ? '' : ' and more'}`],
           ...(lock === undefined
             ? []
             : [[use === 'lock' ? 'Holds the lock' : 'Waits for the lock', <LockLink lock={lock} />] as const]),
@@ -91,10 +105,13 @@ function OpenLease({ lease, at, onChanged, onMore }: OpenLeaseProps) {
       {failure !== null && <FailureNotice failure={failure} />}
       <LeaseKeys
         keys={keys}
+        mayHideKeys={mayHideKeys}
         hasMore={cursor !== undefined}
         onMore={keys.length < bounds.leaseKeysMax ? onMore : null}
       />
-      {isAsking && <RevokeDialog lease={lease} onDone={onChanged} onClose={() => ask(false)} />}
+      {isAsking && (
+        <RevokeDialog lease={lease} mayHideKeys={mayHideKeys} onDone={onChanged} onClose={() => ask(false)} />
+      )}
     </>
   )
 }
@@ -107,15 +124,16 @@ function LockLink({ lock }: { readonly lock: string }) {
   )
 }
 
-interface LeaseKeysProps {
+interface LeaseKeysProps extends Pick<OpenLeaseProps, 'mayHideKeys'> {
   readonly keys: readonly string[]
   readonly hasMore: boolean
   /** Null: no more of them are shown. */
   readonly onMore: (() => void) | null
 }
 
-function LeaseKeys({ keys, hasMore, onMore }: LeaseKeysProps) {
-  if (keys.length === 0) return <p class="empty">No key goes with it.</p>
+function LeaseKeys({ keys, mayHideKeys, hasMore, onMore }: LeaseKeysProps) {
+  if (keys.length === 0)
+    return <p class="empty">{mayHideKeys ? 'No key that you may read goes with it.' : 'No key goes with it.'}</p>
   return (
     <>
       <h3>Keys that go with it</h3>
@@ -128,6 +146,7 @@ function LeaseKeys({ keys, hasMore, onMore }: LeaseKeysProps) {
           </li>
         ))}
       </ul>
+      {mayHideKeys && <p class="faint">Keys that you may not read are not shown.</p>}
       {hasMore && (
         <div class="buttons start">
           {onMore === null ? (
@@ -154,18 +173,16 @@ function useRemaining({ remainingMs }: LeaseView, at: number): number {
   return left > 10_000 ? Math.round(left / 1000) * 1000 : left
 }
 
-interface RevokeDialogProps {
+interface RevokeDialogProps extends Pick<OpenLeaseProps, 'mayHideKeys'> {
   readonly lease: LeaseView
   readonly onDone: () => void
   readonly onClose: () => void
 }
 
-function RevokeDialog({ lease: { id, keys, cursor, use, lock }, onDone, onClose }: RevokeDialogProps) {
-  const gone = cursor === undefined ? plural(keys.length, 'key') : `More than ${plural(keys.length, 'key')}`
-  const effects = [
-    `Lease ${id} ends now. ${keys.length === 0 ? 'No key goes with it.' : `${gone} will be deleted with it.`}`,
-  ]
-  if (use === 'lock' && lock !== undefined) effects.push('The lock that it holds passes on to the next who waits.')
+function RevokeDialog({ lease, mayHideKeys, onDone, onClose }: RevokeDialogProps) {
+  const { id, use } = lease
+  const effects = [`Lease ${id} ends now. ${keysGone(lease, mayHideKeys)}`]
+  if (use === 'lock') effects.push('The lock that it holds passes on to the next who waits.')
   if (use === 'lock-wait') effects.push('Whoever waits for the lock with it loses the place in the queue.')
   return (
     <Confirm
@@ -184,4 +201,12 @@ function RevokeDialog({ lease: { id, keys, cursor, use, lock }, onDone, onClose 
       onClose={onClose}
     />
   )
+}
+
+/** Which keys are deleted with a lease, in a sentence or two. */
+function keysGone({ keys, cursor }: LeaseView, mayHideKeys: boolean): string {
+  const hidden = mayHideKeys ? ' So will those that you may not read, if there are any.' : ''
+  const some = plural(keys.length, 'key')
+  if (keys.length > 0) return `${cursor === undefined ? some : `More than ${some}`} will be deleted with it.${hidden}`
+  return mayHideKeys ? 'Keys that you may not read will be deleted with it, if there are any.' : 'No key goes with it.'
 }

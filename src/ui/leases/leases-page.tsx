@@ -4,6 +4,7 @@ import { KeyText } from '../data/key-text.tsx'
 import { leaseHref, lockHref } from '../data/places.ts'
 import { Pager, usePaging } from '../data/paging.tsx'
 import { Shown } from '../data/shown.tsx'
+import { useKeptFocus } from '../data/use-kept-focus.ts'
 import { useReading } from '../data/use-reading.ts'
 import { duration } from '../lib/format.ts'
 import { goTo, hrefOf, useRoute } from '../lib/route.ts'
@@ -25,6 +26,7 @@ const uses: Readonly<Record<ListedLease['use'], string>> = {
 export function LeasesPage() {
   const { query } = useRoute()
   const open = leaseIn(query.get('lease'))
+  useKeptFocus(open)
   return (
     <Page
       title="Leases"
@@ -37,14 +39,17 @@ export function LeasesPage() {
   )
 }
 
+/** Null: it is none, or one that no number of this page is exactly. */
 function leaseIn(text: string | null): number | null {
-  return text !== null && /^[1-9]\d{0,15}$/.test(text) ? Number(text) : null
+  if (text === null || !/^[1-9]\d{0,15}$/.test(text)) return null
+  return Number.isSafeInteger(Number(text)) ? Number(text) : null
 }
 
 function OpenForm() {
   const [text, setText] = useState('')
   const id = leaseIn(text.trim())
-  const mistake = text.trim() === '' || id !== null ? null : 'The id of a lease is a whole number.'
+  const mistake =
+    text.trim() === '' || id !== null ? null : `The id of a lease is a whole number up to ${Number.MAX_SAFE_INTEGER}.`
   return (
     <form
       class="open-form"

@@ -1,9 +1,11 @@
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { bounds } from '../bounds.ts'
 import { KeyText, quoted } from '../data/key-text.tsx'
 import { Pager, usePaging } from '../data/paging.tsx'
 import { leaseHref, locksHref } from '../data/places.ts'
+import { Readable } from '../data/readable.tsx'
 import { Shown } from '../data/shown.tsx'
+import { useKeptFocus } from '../data/use-kept-focus.ts'
 import { useReading } from '../data/use-reading.ts'
 import { count, plural } from '../lib/format.ts'
 import { goTo, useRoute } from '../lib/route.ts'
@@ -25,7 +27,7 @@ export function LocksPage() {
       lead="A lock has one holder at a time; those who wait get it in the order in which they came."
       tools={<OpenForm prefix={prefix} />}
     >
-      <Locks key={prefix} prefix={prefix} open={open} />
+      <Locks prefix={prefix} open={open} />
     </Page>
   )
 }
@@ -57,13 +59,14 @@ interface LocksProps {
 
 /** The lock that is open, and a page of all. */
 function Locks({ prefix, open }: LocksProps) {
-  const paging = usePaging()
+  const paging = usePaging(prefix)
   const { cursor } = paging
   const read = useReading(
-    `locks ${cursor}`,
+    `locks ${prefix} ${cursor}`,
     async (signal) => await listLocks(prefix, { limit: bounds.locksPart, cursor }, signal),
     { everyMs: bounds.leasesPollMs },
   )
+  useKeptFocus(open)
   const none = prefix === '' ? 'No lock is held.' : `No lock is held whose name begins with ${quoted(prefix)}.`
   return (
     <>
@@ -77,14 +80,25 @@ function Locks({ prefix, open }: LocksProps) {
             </>
           )}
         </Shown>
+        {read.reading.kind === 'failed' && (
+          <Readable failure={read.reading.failure} hrefFor={({ key, prefix: start }) => placeOf(key, start)} />
+        )}
       </Card>
     </>
   )
 }
 
+/** Where the locks are shown whose names a token may read; null: they are those of a range. */
+function placeOf(key: string | undefined, prefix: string | undefined): string | null {
+  if (key !== undefined) return locksHref({ lock: key })
+  return prefix === undefined ? null : locksHref({ prefix })
+}
+
 /** Which locks are listed. A token may be allowed to see some of them only. */
 function PrefixForm({ prefix, open }: LocksProps) {
   const [text, setText] = useState(prefix)
+  // The address may be changed from elsewhere.
+  useEffect(() => setText(prefix), [prefix])
   const lock = open === '' ? {} : { lock: open }
   return (
     <form

@@ -60,7 +60,7 @@ export function Confirm(props: ConfirmProps) {
     <Dialog title={title} onClose={onClose}>
       <form onSubmit={(event) => void onSubmit(event)}>
         {children}
-        <Sentences title="What will happen" lines={effects} />
+        {effects.length > 0 && <Sentences title="What will happen" lines={effects} />}
         {warnings.length > 0 && (
           <div class="cautions">
             <Sentences title="Before you do" lines={warnings} />

@@ -36,8 +36,15 @@ export function complainOf(what: string, error: unknown): void {
 
 function add(tone: Message['tone'], text: string): Message {
   const message = { number: numbers++, tone, text }
-  messages.set([...messages.value, message].slice(-bounds.messagesMax))
+  messages.set(withRoom([...messages.value, message]))
   return message
+}
+
+/** What tells of a success makes room before what has to be dismissed. */
+function withRoom(all: readonly Message[]): readonly Message[] {
+  if (all.length <= bounds.messagesMax) return all
+  const oldest = all.find(({ tone }) => tone === 'good') ?? all[0]
+  return withRoom(all.filter((message) => message !== oldest))
 }
 
 function drop(number: number): void {

@@ -18,7 +18,7 @@ export function WatchPage() {
   const target = targetIn(query)
   return (
     <Page title="Watch" lead="Changes of a key, of the keys with a prefix, or of all, as they happen.">
-      <TargetForm key={query.toString()} target={target} />
+      <TargetForm target={target} place={query.toString()} />
       {target !== null && <Watch key={query.toString()} target={target} since={sinceIn(query)} />}
     </Page>
   )
@@ -40,11 +40,22 @@ function isRevision(text: string): boolean {
   return /^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))
 }
 
-function TargetForm({ target }: { readonly target: WatchTarget | null }) {
-  const isKey = target !== null && 'key' in target
-  const [kind, setKind] = useState<'prefix' | 'key'>(isKey ? 'key' : 'prefix')
-  const [text, setText] = useState(target === null ? '' : 'key' in target ? target.key : target.prefix)
+interface TargetFormProps {
+  readonly target: WatchTarget | null
+  /** The address, which may be changed from elsewhere. */
+  readonly place: string
+}
+
+function TargetForm({ target, place }: TargetFormProps) {
+  const named = namedBy(target)
+  const [kind, setKind] = useState(named.kind)
+  const [text, setText] = useState(named.text)
   const [since, setSince] = useState('')
+  useEffect(() => {
+    setKind(named.kind)
+    setText(named.text)
+    setSince('')
+  }, [place])
   const mistake = since === '' || isRevision(since) ? null : 'A revision is a whole number.'
   const isReady = mistake === null && (kind === 'prefix' || text !== '')
   const submit = (event: Event): void => {
@@ -75,6 +86,11 @@ function TargetForm({ target }: { readonly target: WatchTarget | null }) {
       </Button>
     </form>
   )
+}
+
+function namedBy(target: WatchTarget | null): { readonly kind: 'prefix' | 'key'; readonly text: string } {
+  if (target === null) return { kind: 'prefix', text: '' }
+  return 'key' in target ? { kind: 'key', text: target.key } : { kind: 'prefix', text: target.prefix }
 }
 
 function Watch({ target, since }: { readonly target: WatchTarget; readonly since: number | null }) {

@@ -1,8 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page, Request } from 'playwright-core'
-import { patienceMs } from '../../e2e/support/eventually.ts'
+import { eventually, patienceMs } from '../../e2e/support/eventually.ts'
 import type { Owner } from '../../support/temporary-directory.ts'
+import { barriersOf } from './axe.ts'
 import { findFaintText } from './contrast.ts'
 import { isBlank } from './picture.ts'
 
@@ -15,7 +16,7 @@ export interface DashboardOptions {
 }
 
 /** As whom every page is looked at. */
-export const variants: readonly DashboardOptions[] = [
+const variants: readonly DashboardOptions[] = [
   { scheme: 'light' },
   { scheme: 'dark' },
   { scheme: 'light', phone: true },
@@ -29,6 +30,10 @@ const taken = new Set<string>()
 
 const pictureOf = (page: string, { phone, scheme = 'light' }: DashboardOptions): string =>
   `${page}-${phone === true ? 'phone-' : ''}${scheme}`
+
+function sizeOf({ size, phone = false }: DashboardOptions): { readonly width: number; readonly height: number } {
+  return size ?? (phone ? { width: 360, height: 740 } : { width: 1280, height: 900 })
+}
 
 /** The pictures of `pages` that have not been taken, of each page one in every variant. */
 export function picturesMissing(pages: readonly string[]): string[] {
@@ -73,7 +78,7 @@ export class Dashboard {
     options: DashboardOptions = {},
   ): Promise<Dashboard> {
     const context = await browser.newContext({
-      viewport: options.size ?? (options.phone === true ? { width: 360, height: 740 } : { width: 1280, height: 900 }),
+      viewport: sizeOf(options),
       colorScheme: options.scheme ?? 'light',
       acceptDownloads: true,
     })
@@ -98,9 +103,37 @@ export class Dashboard {
     return [...wide, ...(await this.page.evaluate<string[]>(findFaintText))]
   }
 
+  /**
+   * Looks at the page in every variant, takes a picture of each as `page`, and gives what is wrong: for anybody's eyes, and for those who read or
+   * use it otherwise.
+   */
+  async look(page: string): Promise<string[]> {
+    const found: string[] = []
+    for (const options of variants) {
+      await this.turnTo(options)
+      const barriers = options.phone === true ? [] : await barriersOf(this.page)
+      const name = pictureOf(page, options)
+      found.push(...[...(await this.blemishes()), ...barriers].map((what) => `${name}: ${what}`))
+      await this.shoot(page, options)
+    }
+    await this.turnTo(this.options)
+    return found
+  }
+
+  /** Shows the page as one of the variants has it. */
+  private async turnTo(options: DashboardOptions): Promise<void> {
+    const { width, height } = sizeOf(options)
+    await this.page.setViewportSize({ width, height })
+    await this.page.emulateMedia({ colorScheme: options.scheme ?? 'light' })
+    // What follows the width is drawn anew, in the frame after the one that tells it.
+    await this.page.evaluate(
+      `new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(resolve))))`,
+    )
+  }
+
   /** Takes a picture of the page, as tall as the page is. */
-  async shoot(page: string): Promise<void> {
-    const name = pictureOf(page, this.options)
+  async shoot(page: string, options: DashboardOptions = this.options): Promise<void> {
+    const name = pictureOf(page, options)
     const picture = await this.picture({ fullPage: true })
     taken.add(name)
     if (SHOTS === undefined) return
@@ -124,4 +157,14 @@ export class Dashboard {
     this.open.add(request)
     this.inProgressMax = Math.max(this.inProgressMax, this.open.size)
   }
+}
+
+/** Waits until what was confirmed is done. Throws what the dialog says when it is refused. */
+export async function untilClosed({ page }: Dashboard): Promise<void> {
+  const dialog = page.getByRole('dialog')
+  await eventually('the dialog closes', async () => {
+    if ((await dialog.count()) === 0) return true
+    const alert = dialog.getByRole('alert')
+    throw new Error((await alert.count()) === 0 ? 'it is open' : await alert.innerText())
+  })
 }
