@@ -151,6 +151,11 @@ function outputsOf(printed: string): ReadonlyMap<string, string> {
   return outputs
 }
 
+/** Where the block begins that was the last to run. */
+function lastLineIn(printed: string): string {
+  return [...printed.matchAll(/^--- line (\d+)$/gm)].at(-1)?.[1] ?? '1'
+}
+
 /** The lines that a document shows must occur in the output, in their order. Numbers may differ; `...` stands for anything. */
 function firstMissing(shown: string, printed: string): string | null {
   let rest = printed
@@ -171,7 +176,7 @@ interface Test extends Owner, Reporter {
   ok(holds: boolean, what: string): unknown
   equal(found: unknown, expected: unknown, what: string): unknown
   same(found: unknown, expected: unknown, what: string): unknown
-  match(found: string, expected: RegExp): unknown
+  match(found: string, expected: RegExp, what: string): unknown
   comment(text: string): unknown
 }
 
@@ -194,11 +199,11 @@ export async function follow(t: Test, name: string, expected: readonly RegExp[])
   if (network === null) return
   const directory = await temporaryDirectory(t)
   const { code, printed } = await runSession(t, network, { script: scriptOf(pasted), directory })
-  t.equal(code, 0, `ends well: ${printed.slice(-3_000)}`)
+  t.equal(code, 0, `${name}:${lastLineIn(printed)} ends well: ${printed.slice(-3_000)}`)
   const outputs = outputsOf(printed)
-  t.equal(outputs.get('end')?.trim(), '', 'nobody listens any more')
-  t.same(await readdir(join(directory, 'tmp')), [], 'nothing is left behind')
-  for (const pattern of expected) t.match(printed, pattern)
+  t.equal(outputs.get('end')?.trim(), '', `behind ${name} nobody listens any more`)
+  t.same(await readdir(join(directory, 'tmp')), [], `${name} leaves nothing behind`)
+  for (const pattern of expected) t.match(printed, pattern, `${name} prints what is expected`)
   for (const [at, { line, language, code: shown }] of all.entries()) {
     if (language !== 'console') continue
     const before = all[at - 1]
