@@ -67,11 +67,19 @@ interface GuardedProps {
 
 /** A page that fails leaves the way to the others. */
 function Guarded({ title, children }: GuardedProps) {
-  const [error] = useErrorBoundary() as readonly [unknown, () => void]
+  const [error, tryAgain] = useErrorBoundary() as readonly [unknown, () => void]
   if (error === undefined) return <>{children}</>
+  const action = (
+    <div class="tools">
+      <Button small onClick={tryAgain}>
+        Try again
+      </Button>
+      <LoadAgain />
+    </div>
+  )
   return (
     <Page title={title}>
-      <FailureNotice failure={error} action={<LoadAgain />} />
+      <FailureNotice failure={error} action={action} />
     </Page>
   )
 }
@@ -168,7 +176,8 @@ function Identity() {
   const { value, failure, failingSince } = useStore(cluster.seen)
   const silence = asksForToken(failure) ? 'needs a token' : failure instanceof ProblemError ? 'refuses' : 'no answer'
   const state = failingSince === null ? (value?.node.state ?? 'connecting') : silence
-  const tone = failingSince !== null ? 'bad' : value === null || value.leader === null ? 'warn' : 'good'
+  const isServing = value !== null && value.leader !== null && value.node.state !== 'removed'
+  const tone = failingSince !== null ? 'bad' : isServing ? 'good' : 'warn'
   return (
     <div class="identity">
       <span class="logo" aria-hidden="true" />

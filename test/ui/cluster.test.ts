@@ -167,7 +167,10 @@ async function removedDashboard(t: Test, { addresses }: NodeProcess): Promise<{ 
   const dashboard = await Dashboard.open(t, browser, addresses.api)
   await dashboard.page.getByText('Node 4 has been removed').waitFor()
   const found = await dashboard.look('removed')
+  t.equal(await dashboard.page.locator('.identity .dot.good').count(), 0, 'it serves nobody')
   await dashboard.goTo('Members')
+  await dashboard.page.getByText('It changes no members any more').waitFor()
+  t.equal(await dashboard.page.getByRole('button', { name: /^(Add|Remove|Move|Let it lead)/ }).count(), 0)
   return {
     page: dashboard.page,
     found: [...found, ...(await dashboard.look('removed-members')), ...dashboard.complaints],
@@ -449,12 +452,19 @@ t.test('a page that cannot take what a newer node says fails alone, and offers t
   changed = { warnings: null }
   await page.getByText('The page failed').waitFor()
   t.same(await dashboard.look('failed-page'), [])
+  await page.locator('.log').waitFor({ state: 'detached' })
   await dashboard.goTo('Leases')
   await page.getByText('There are no leases.').waitFor()
+  await dashboard.goTo('Overview')
+  await page.getByText('The page failed').waitFor()
 
   const { nodes } = await cluster.status(1)
   changed = { nodes: { ...nodes, 2: { ...nodes[2], api: 'javascript:alert(1)' } } }
-  await dashboard.goTo('Overview')
+  await eventually('it is there again', async () => {
+    const again = page.locator('.notice').getByRole('button', { name: 'Try again' })
+    if ((await again.count()) > 0) await again.click()
+    return (await page.locator('.log').count()) > 0 ? true : null
+  })
   await rowOf(dashboard, 2).getByText('javascript:alert(1)').waitFor()
   await page.unrouteAll({ behavior: 'ignoreErrors' })
   await page.route('**/cluster', async (route) => await route.abort())

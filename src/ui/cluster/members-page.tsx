@@ -3,6 +3,7 @@ import type { ClusterStatus } from '../../client/api-types.ts'
 import { cluster } from '../api/cluster.ts'
 import { useStore } from '../lib/store.ts'
 import { Button } from '../parts/button.tsx'
+import { Notice } from '../parts/notice.tsx'
 import { Card, Page } from '../parts/page.tsx'
 import { AddLearner } from './add-learner.tsx'
 import { Backup } from './backup.tsx'
@@ -33,13 +34,15 @@ export function MembersPage() {
     )
   }
   const isMember = value.membership !== null
+  const isRemoved = value.node.state === 'removed'
+  const mayChange = isMember && !isRemoved
   const ask = (about: Ask): void => setAsked({ ...about, seen: value })
   return (
     <Page
       title="Members"
       lead="Each action says what it will do, and asks before it does it"
       tools={
-        isMember && (
+        mayChange && (
           <Button kind="primary" onClick={() => ask({ kind: 'add' })}>
             Add a learner
           </Button>
@@ -47,11 +50,16 @@ export function MembersPage() {
       }
     >
       <Joint cluster={value} />
+      {isRemoved && (
+        <Notice tone="warn" title={`Node ${value.node.id} has been removed`}>
+          <p>It changes no members any more: the dashboard of a member does.</p>
+        </Notice>
+      )}
       <Card>
         {isMember ? (
           <MemberTable
             members={membersOf(value)}
-            actions={(member) => <Actions member={member} cluster={value} onAsk={ask} />}
+            {...(mayChange ? { actions: (member) => <Actions member={member} cluster={value} onAsk={ask} /> } : {})}
           />
         ) : (
           <p class="empty">This node belongs to no cluster yet: it can be added from the dashboard of a member.</p>
@@ -65,7 +73,7 @@ export function MembersPage() {
           <Button onClick={() => ask({ kind: 'purge' })} disabled={!isMember}>
             Free its log
           </Button>
-          <Button onClick={() => ask({ kind: 'campaign' })} disabled={!isMember || value.node.state === 'leader'}>
+          <Button onClick={() => ask({ kind: 'campaign' })} disabled={!mayChange || value.node.state === 'leader'}>
             Stand for election
           </Button>
         </div>
