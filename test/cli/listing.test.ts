@@ -27,6 +27,7 @@ const silentTerminal: Terminal = {
     yield await Promise.resolve(Buffer.of())
   },
   untilInterrupted: async () => undefined,
+  beforeSignalEnds: () => () => undefined,
 }
 
 async function* numbered(count: number): AsyncGenerator<string[]> {
