@@ -64,6 +64,8 @@ export interface NodeOptions extends KvMachineOptions {
   readonly watchRecentEntriesMax?: number
   readonly watchRecentBytesMax?: number
   readonly watchVisitsMax?: number
+  /** Smaller than `limits.lock.waitsMax` in tests only. */
+  readonly lockWaitsMax?: number
   /** Smaller than `limits.forwardedBatchesMax` and `limits.forwardedOriginsMax` in tests only. */
   readonly forwardedBatchesMax?: number
   readonly forwardedOriginsMax?: number

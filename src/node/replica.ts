@@ -137,7 +137,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     const { applier, leaders, outbox } = this
     this.watches = this.makeWatches()
     this.lessor = this.makeLessor()
-    this.lockWaits = new LockWaits({ clock, rows: this.rows, faults: this })
+    this.lockWaits = new LockWaits(options, { clock, rows: this.rows, faults: this })
     this.waits = new Waits(clock, applier)
     const { room } = this.waits
     const asking = { id: options.id, retryMs: options.electionTimeoutMsMin }

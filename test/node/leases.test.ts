@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Caller, ReadOptions } from '../../src/api/services.ts'
 import type { Command, CommandResult, LockAcquireCommand } from '../../src/kv/index.ts'
+import { buildApp } from '../../src/http/app.ts'
 import { limits } from '../../src/limits.ts'
 import { LeaseTerms } from '../../src/node/leases/lease-terms.ts'
 import { Lessor } from '../../src/node/leases/lessor.ts'
@@ -346,6 +347,83 @@ t.test('a wait ends with its time: the place in the queue is free, and the holde
   t.match((await services(c, 1).lock(key('l'), READ)).lock, { lease, waiting: 0 })
   t.equal((await services(c, 1).list({ after: null, limit: 9 }, READ)).items.length, 1)
 })
+
+t.test('no more requests wait for locks than a node has places for, and each that has one is answered', async (t) => {
+  const { c, leader, followers } = await leasing(t, [1, 2, 3], { lockWaitsMax: 3 })
+  const [on = 0] = followers
+  const lasting = async (at: number, name: string, waitMs = 0, caller?: Caller) => {
+    const ttlMs = limits.lease.ttlMsMax
+    const command = { type: 'lock-acquire', name: key(name), ttlMs, waitMs, owner: '', ...NOW } as const
+    return (await services(c, at).acquire(command, 5_000, caller)).result
+  }
+  const waiting = async () => (await services(c, on).lock(key('l'), READ)).lock?.waiting
+  const held = leaseOf((await lasting(on, 'l')) as CommandResult)
+  const callers = Array.from({ length: 5 }, () => new Leaver())
+  // None of them is in the log yet when the last one comes.
+  const asked = callers.map(async (caller) => await lasting(on, 'l', limits.lockWaitMsMax, caller))
+  for (const one of asked.slice(3)) {
+    const { message } = await refused(one, 'overloaded')
+    t.match(
+      message,
+      /^3 requests for locks wait on this node, as many as may at once; nothing was proposed: ask another/,
+    )
+  }
+  await c.pass(500)
+  t.equal(await waiting(), 3)
+  t.match(await lasting(on, 'l'), { type: 'lock-held' }, 'one that does not wait needs no place')
+  t.match(await lasting(leader, 'm', limits.lockWaitMsMax), { type: 'lock-acquired' }, 'nor does another node lack one')
+
+  const [leaver] = callers
+  if (leaver !== undefined) leaver.hasEnded = true
+  t.match(await refused(asked[0] ?? Promise.resolve(), 'outcome-unknown'), { message: /client has left/ })
+  const late = lasting(on, 'l', limits.lockWaitMsMax)
+  await c.pass(500)
+  t.equal(await waiting(), 3)
+  await refused(lasting(on, 'l', limits.lockWaitMsMax), 'overloaded')
+  let lease = held
+  for (const one of [asked[1], asked[2], late]) {
+    await release(c, on, 'l', lease)
+    const got = await one
+    t.match(got, { type: 'lock-acquired' })
+    lease = leaseOf(got as CommandResult)
+  }
+  t.equal(await waiting(), 0)
+})
+
+t.test(
+  'a request over HTTP that may not wait for a lock is told so, and a place that is left serves the next',
+  async (t) => {
+    const { c } = await leasing(t, [1], { lockWaitsMax: 2 })
+    const { services: own, replica } = c.at(1).node
+    const fail = (error: unknown): void => void t.fail(String(error))
+    const app = buildApp(
+      { now: () => c.clock.now(), onUnexpected: fail, onFatal: fail, onConnectionsRefused: fail },
+      {
+        ...own,
+        version: '0.1.0',
+        valueBytesMax: 1024,
+        logLinesDropped: () => 0,
+        certificates: () => [],
+        diagnostics: { settings: [], log: { lines: [], forgotten: 0 } },
+      },
+    )
+    t.teardown(() => app.close())
+    const ask = async (waitMs: number) =>
+      await app.inject({ method: 'POST', url: '/locks/l', payload: { ttlMs: limits.lease.ttlMsMax, waitMs } })
+    const leave = replica.lockWaits.enter()
+    const last = replica.lockWaits.enter()
+    const answer = await ask(1_000)
+    t.match(answer.json(), { status: 429, code: 'overloaded', retryable: true, ambiguous: false })
+    t.match(answer.json(), { detail: /^2 requests for locks wait on this node, .*nothing was proposed/ })
+    t.ok(Number(answer.headers['retry-after']) >= 1)
+    t.equal((await services(c, 1).lock(key('l'), READ)).lock, null)
+    last()
+    t.equal((await ask(1_000)).statusCode, 200, 'the place is free')
+    t.equal((await ask(1)).statusCode, 409, 'and again, once that is answered')
+    t.equal((await ask(1)).statusCode, 409, 'also where the wait was in vain')
+    leave()
+  },
+)
 
 t.test('a client that leaves while it waits leaves the queue', async (t) => {
   const { c } = await leasing(t)

@@ -4,8 +4,10 @@ import { decodeLease, leaseRow } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Faults } from '../options.ts'
+import type { Faults, NodeOptions } from '../options.ts'
 import { Sweep } from '../requests/sweep.ts'
+
+export type LockWaitsOptions = Pick<NodeOptions, 'lockWaitsMax'>
 
 export interface LockWaitsDependencies {
   readonly clock: Clock
@@ -35,22 +37,38 @@ const SWEEP_MS = 50
 
 /** Requests on this node that wait until their lease has received a lock. Each is answered when this node applies the entry that gives it. */
 export class LockWaits {
+  /** Requests that may be here at once. */
+  private readonly waitsMax: number
   private readonly deps: LockWaitsDependencies
   /** By lease. A request and its retry may wait for the same one. */
   private readonly waiting = new Map<number, Set<Waiting>>()
-  private inside = 0
+  /** Requests that may come to wait, from before they are proposed until they are answered. */
+  private entered = 0
   private readonly sweep: Sweep
   private closed: RequestError | null = null
 
-  constructor(deps: LockWaitsDependencies) {
+  constructor(options: LockWaitsOptions, deps: LockWaitsDependencies) {
+    this.waitsMax = options.lockWaitsMax ?? limits.lock.waitsMax
     this.deps = deps
     this.sweep = new Sweep(deps.clock, SWEEP_MS, () => this.sweepOnce())
   }
 
-  /** Why a request cannot wait here; null when it can. To be asked before it is proposed. */
-  get refusal(): RequestError | null {
-    if (this.closed !== null || this.inside < limits.lock.waitsMax) return this.closed
-    return new RequestError('overloaded', 'too many requests wait for a lock on this node; nothing was proposed')
+  /**
+   * Takes a place for a request that may come to wait, before it is proposed: what is in the queue of a lock is never refused. Returns how to
+   * leave, once. Throws `RequestError` when no place is free.
+   */
+  enter(): () => void {
+    if (this.closed !== null) throw this.closed
+    const { waitsMax } = this
+    if (this.entered >= waitsMax) {
+      throw new RequestError(
+        'overloaded',
+        `${waitsMax} requests for locks wait on this node, as many as may at once; nothing was proposed: ` +
+          'ask another node, try again later, or leave out waitMs',
+      )
+    }
+    this.entered += 1
+    return () => void (this.entered -= 1)
   }
 
   /** `lease` waits for a lock, by an entry that is applied here; it may have received it since. Rejects once the node stops. */
@@ -61,7 +79,6 @@ export class LockWaits {
       const known = this.waiting.get(lease)
       if (known === undefined) this.waiting.set(lease, new Set([waiting]))
       else known.add(waiting)
-      this.inside += 1
       this.sweep.begin()
       // Nothing that happens from here on escapes; this finds what has happened before.
       this.look(lease)
@@ -87,7 +104,6 @@ export class LockWaits {
     this.sweep.stop()
     for (const some of this.waiting.values()) for (const { reject } of some) reject(error)
     this.waiting.clear()
-    this.inside = 0
   }
 
   private look(lease: number): void {
@@ -117,7 +133,6 @@ export class LockWaits {
     const some = this.waiting.get(waiting.lease)
     if (some?.delete(waiting) !== true) return
     if (some.size === 0) this.waiting.delete(waiting.lease)
-    this.inside -= 1
     waiting.resolve(outcome)
   }
 

@@ -124,10 +124,20 @@ export class Leases implements LeaseAccess {
   }
 
   async acquire(asked: LockAcquireCommand, timeoutMs: number, caller: Caller | null = null): Promise<LockOutcome> {
-    const { keys, replica } = this.deps
-    const refusal = asked.waitMs > 0 ? replica.lockWaits.refusal : null
-    if (refusal !== null) throw refusal
-    const first = await keys.execute(asked, timeoutMs, caller)
+    const leave = asked.waitMs > 0 ? this.deps.replica.lockWaits.enter() : null
+    try {
+      return await this.acquireInside(asked, timeoutMs, caller)
+    } finally {
+      leave?.()
+    }
+  }
+
+  private async acquireInside(
+    asked: LockAcquireCommand,
+    timeoutMs: number,
+    caller: Caller | null,
+  ): Promise<LockOutcome> {
+    const first = await this.deps.keys.execute(asked, timeoutMs, caller)
     // The node may have learned of the client's token by carrying the request out.
     const command = identified(asked, caller)
     let outcome: LockOutcome
