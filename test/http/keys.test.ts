@@ -625,6 +625,24 @@ t.test('a range of more keys than one change may remove', async (t) => {
     t.equal(keys.store.records().size, 25)
   })
 
+  await t.test('and so is one whose records have more bytes than one change may remove', async (t) => {
+    const history = { ...limits.history, rangeBytesMax: 1024 ** 2 }
+    const { app, inject, services } = await openCheckedApi(t, { valueBytesMax: 1024 ** 2, machine: { history } })
+    for (const key of ['big/1', 'big/2', 'big/3'])
+      t.equal((await inject({ method: 'PUT', url: `/kv/${key}`, payload: 'v'.repeat(600 * 1024) })).statusCode, 200)
+    const asked = { method: 'DELETE', url: '/kv?prefix=big/' } as const
+    const refused = await inject(asked)
+    const expected = { status: 422, code: 'range-too-large', limitBytes: 1024 ** 2, retryable: false, ambiguous: false }
+    t.match(refused.json(), expected)
+    t.match(
+      refused.json<{ detail: string }>().detail,
+      /^the records of the range have more than 1 MiB together, .*nothing was deleted: .*chunked=true$/,
+    )
+    t.equal(services.keys.store.records().size, 3, 'nothing is gone')
+    const chunked = await app.inject({ ...asked, url: `${asked.url}&chunked=true` })
+    t.match(chunked.json(), { deleted: 3, chunks: 3 }, 'but in several changes it goes')
+  })
+
   await t.test('goes in several changes when asked for, one at a time', async (t) => {
     const { keys, remove } = await open()
     t.same(await remove('&chunked=true'), { revision: 28, deleted: 25, chunks: 3 })

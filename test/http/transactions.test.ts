@@ -205,6 +205,29 @@ const compare = (given: object) => ({
 const operation = (given: unknown) => ({ success: [{ get: { key: 'a' } }, given] })
 const many = (count: number) => Array.from({ length: count }, (_, at) => ({ get: { key: `k${at}` } }))
 
+t.test('a transaction has 128 comparisons and 128 operations in each branch, and no more', async (t) => {
+  const api = await open(t)
+  const comparesOf = (count: number) =>
+    Array.from({ length: count }, (_, at) => ({ key: `c${at}`, target: 'version', op: '=', value: 0 }))
+  const putsOf = (count: number, value: string) =>
+    Array.from({ length: count }, (_, at) => ({ put: { key: `k${at}`, value } }))
+  const full = { compare: comparesOf(128), success: putsOf(128, 'yes'), failure: putsOf(128, 'no') }
+  for (const path of ['compare', 'success', 'failure'] as const) {
+    const more = { compare: comparesOf(129), success: putsOf(129, 'yes'), failure: putsOf(129, 'no') }
+    t.match((await send(api, { ...full, [path]: more[path] })).json(), {
+      status: 400,
+      code: 'invalid-request',
+      issues: [{ path: `body/${path}`, message: 'must have at most 128 items' }],
+    })
+  }
+  t.equal(api.services.keys.store.records().size, 0, 'nothing was done')
+  const done = await transact(api, full)
+  t.match([done.succeeded, done.results.length], [true, 128])
+  await transact(api, { success: [{ put: { key: 'c127', value: 'there' } }] })
+  const other = await transact(api, full)
+  t.match([other.succeeded, other.results.length], [false, 128], 'the last comparison counts')
+})
+
 t.test('each mistake is refused with its path, and nothing is done', async (t) => {
   const api = await open(t)
   const cases: [body: unknown, path: string, message: RegExp][] = [
