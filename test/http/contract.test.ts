@@ -1,11 +1,12 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { failures, type ErrorCode, type Failure } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { negotiate } from '../../src/http/protocol/accept.ts'
 import { buildApp } from '../../src/http/app.ts'
-import { openCheckedApi, type Document, type OperationDoc } from '../support/checked-api.ts'
+import { openCheckedApi, schemaValidator, type Document, type OperationDoc } from '../support/checked-api.ts'
+import { boundsInWords, boundsTables, recording, untold } from '../support/documented-bounds.ts'
 import { retries, type Ask } from '../support/retries.ts'
 import { sampleOf } from '../support/sample-requests.ts'
 import { memoryServices } from '../support/memory-services.ts'
@@ -39,6 +40,28 @@ interface Answered {
 function keyDescriptionOf({ parameters = [] }: OperationDoc): string {
   return parameters.find((one) => one.name === 'Idempotency-Key')?.description ?? ''
 }
+
+interface Example {
+  readonly path: string
+  readonly schema: Readonly<Record<string, unknown>>
+  readonly example: unknown
+}
+
+/** Those of parameters and bodies, which stand beside their schema, and those within a schema. */
+function* examplesIn(part: unknown, path: string): Generator<Example> {
+  if (typeof part !== 'object' || part === null) return
+  const node = part as Readonly<Record<string, unknown>>
+  const { schema = node, example, examples = {} } = node
+  const given = example === undefined ? [] : [example]
+  if (Array.isArray(examples)) given.push(...(examples as readonly unknown[]))
+  else given.push(...Object.values(examples as Readonly<Record<string, { readonly value: unknown }>>).map(valueOf))
+  for (const one of given) yield { path, schema: schema as Example['schema'], example: one }
+  for (const [name, inner] of Object.entries(node)) {
+    if (name !== 'example' && name !== 'examples') yield* examplesIn(inner, `${path}/${name}`)
+  }
+}
+
+const valueOf = ({ value }: { readonly value: unknown }): unknown => value
 
 function operationsOf(paths: Readonly<Record<string, Readonly<Record<string, OperationDoc>>>>) {
   return Object.entries(paths).flatMap(([path, methods]) =>
@@ -268,6 +291,62 @@ t.test('the limits that the documents name are the limits', async (t) => {
     errors,
     `in full within ${limits.httpReceiveTimeoutMs / 1000} s, or its headers within ${limits.httpHeadersTimeoutMs / 1000} s`,
   )
+})
+
+t.test(
+  'the bounds in the documents are those of the program, and none that a client can meet is missing',
+  async (t) => {
+    const { bounds, read: told } = recording()
+    for (const { document, heading, rows } of boundsTables) {
+      const section = (read(document).split(`\n${heading}\n`)[1] ?? '').split('\n## ')[0] ?? ''
+      const table = section.split('\n\n').find((part) => /^\| what +\| bound/.test(part)) ?? ''
+      const found = table
+        .split('\n')
+        .slice(2)
+        .map((line) => line.split('|').map((cell) => cell.trim()))
+        .map(([, what = '', bound = '']) => [what, bound])
+      const expected = Object.entries(rows).map(([what, tell]) => [what, tell(bounds)])
+      t.same(found, expected, `${document}, ${heading}`)
+    }
+    for (const [document, sentences] of Object.entries(boundsInWords)) {
+      const words = read(document).replace(/\s+/g, ' ')
+      for (const tell of sentences) t.ok(words.includes(tell(bounds)), `${document}: ${tell(bounds)}`)
+    }
+    const met = new Set<string>()
+    for (const folder of ['src/http', 'src/api']) {
+      for (const name of readdirSync(new URL(`../../${folder}`, import.meta.url), {
+        recursive: true,
+        encoding: 'utf8',
+      })) {
+        if (!name.endsWith('.ts')) continue
+        for (const [, one = ''] of read(`${folder}/${name}`).matchAll(/\blimits\.((?!ts')\w+(?:\.\w+)?)/g)) met.add(one)
+      }
+    }
+    t.ok(met.size > 60)
+    t.same(
+      [...met].filter((name) => !told.has(name) && !untold.includes(name)).sort(),
+      [],
+      'each is told, or nobody is refused by it',
+    )
+    t.same(
+      untold.filter((name) => told.has(name) || !met.has(name)),
+      [],
+      'and no name is left over',
+    )
+  },
+)
+
+t.test('every example of the document is one of its schema', async (t) => {
+  const { document } = await openCheckedApi(t)
+  const validate = schemaValidator(document)
+  const examples = [...examplesIn(document, '')]
+  for (const { path, schema, example } of examples) t.equal(validate(schema, example), null, path)
+  for (const kind of ['requestBody', 'responses', 'parameters', 'components'])
+    t.ok(
+      examples.some(({ path }) => path.includes(`/${kind}/`)),
+      kind,
+    )
+  t.ok(examples.length > 200, `${examples.length} examples`)
 })
 
 t.test('the documentation page works without anything from elsewhere', async (t) => {

@@ -196,7 +196,8 @@ function matcherOf(pattern: string): RegExp {
 
 type Validate = (schema: Json, value: unknown) => string | null
 
-function schemaValidator(document: Document): Validate {
+/** Returns what is wrong with a value; null: it is of the schema. */
+export function schemaValidator(document: Document): Validate {
   const compiled = new Map<string, ReturnType<typeof Compile>>()
   return (schema, value) => {
     const key = JSON.stringify(schema)
