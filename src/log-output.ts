@@ -8,6 +8,10 @@ export interface LogOutputOptions {
 
 /** All are optional. */
 export interface LogOutputDependencies {
+  /** Monotonic milliseconds. */
+  readonly now?: () => number
+  /** Holds the process up for so many milliseconds. */
+  readonly pause?: (ms: number) => void
   /** Writes some of `bytes`, at least one, and returns how many; or throws. */
   readonly write?: (fd: number, bytes: Uint8Array) => number
   /** Lines are written again after `dropped` lines were lost. */
@@ -32,6 +36,8 @@ export class LogOutput {
   private readonly fd: number
   private readonly writeSome: (fd: number, bytes: Uint8Array) => number
   private readonly onRegained: (dropped: number) => void
+  private readonly now: () => number
+  private readonly pause: (ms: number) => void
   private waiting: Waiting[] = []
   private waitingBytes = 0
   private retry: NodeJS.Timeout | null = null
@@ -44,6 +50,8 @@ export class LogOutput {
     this.fd = options.fd
     this.writeSome = dependencies.write ?? writeSync
     this.onRegained = dependencies.onRegained ?? (() => undefined)
+    this.now = dependencies.now ?? (() => performance.now())
+    this.pause = dependencies.pause ?? standStill
   }
 
   /** Lines that were not written, or not completely. */
@@ -59,10 +67,9 @@ export class LogOutput {
 
   /** For the end of the process: gives the reader of a full pipe a last chance to make room. */
   flush(): void {
-    const deadline = performance.now() + limits.logFlushMsMax
-    const pause = new Int32Array(new SharedArrayBuffer(4))
-    while (this.waiting.length > 0 && performance.now() < deadline) {
-      Atomics.wait(pause, 0, 0, limits.logRetryMs)
+    const deadline = this.now() + limits.logFlushMsMax
+    while (this.waiting.length > 0 && this.now() < deadline) {
+      this.pause(limits.logRetryMs)
       this.sendWaiting()
     }
   }
@@ -119,6 +126,10 @@ export class LogOutput {
     this.droppedUntold = 0
     this.onRegained(dropped)
   }
+}
+
+function standStill(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 /** Whether the error means a full pipe: its reader is slower than its writer. */

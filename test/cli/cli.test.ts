@@ -697,14 +697,15 @@ t.test('Ctrl-C cuts a look short that hangs', async (t) => {
     request.socket.on('close', () => (brokenOff += 1))
   })
   for (const servers of [hung, `${hung},${hung}`]) {
-    const [askedBefore, startedAt] = [asked, performance.now()]
-    const ran = await runCli(['cluster', 'status', '--watch', '--server', servers], {
+    const askedBefore = asked
+    // Longer than it is waited for that the connections end.
+    const patient = ['--timeout', '1m']
+    const ran = await runCli(['cluster', 'status', '--watch', '--server', servers, ...patient], {
       interrupt: async () => await eventually(() => asked > askedBefore),
     })
     prints(t, ran, '')
     t.equal(asked, askedBefore + 1, 'nobody else is asked then')
     await eventually(() => brokenOff === asked)
-    t.ok(performance.now() - startedAt < 4_000, 'the connection ends long before the request would be given up')
   }
 })
 
