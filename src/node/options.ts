@@ -1,6 +1,7 @@
 import type { ClusterStatus } from '../api/cluster.ts'
 import type { KvMachineOptions, Retention } from '../kv/index.ts'
 import type { Histogram } from '../lib/histogram.ts'
+import type { LogFields } from '../lib/log-fields.ts'
 import type { SlowLog } from '../lib/slow-log.ts'
 import type { HashKey } from '../lib/keyed-hash.ts'
 import type { Random } from '../lib/random.ts'
@@ -106,10 +107,10 @@ export interface DiskUsage {
 
 /** The part of a logger that the node uses; pino fits it. */
 export interface Logger {
-  debug(facts: object, event: string): void
-  info(facts: object, event: string): void
-  warn(facts: object, event: string): void
-  error(facts: object, event: string): void
+  debug(facts: LogFields, event: string): void
+  info(facts: LogFields, event: string): void
+  warn(facts: LogFields, event: string): void
+  error(facts: LogFields, event: string): void
 }
 
 export interface NodeDependencies {

@@ -1,4 +1,5 @@
 import { limits } from '../limits.ts'
+import type { LogFields } from '../lib/log-fields.ts'
 import type { CertificatesView } from '../api/health.ts'
 import type { TlsIdentity, TlsSource } from './identity.ts'
 import { judge, type TlsPlace } from './judge.ts'
@@ -10,8 +11,8 @@ export class CredentialsError extends Error {
 }
 
 export interface CredentialsLogger {
-  info(facts: object, event: string): void
-  warn(facts: object, event: string): void
+  info(facts: LogFields, event: string): void
+  warn(facts: LogFields, event: string): void
 }
 
 export interface CredentialsDependencies {

@@ -1,4 +1,5 @@
 import type { Random } from '../lib/random.ts'
+import type { LogFields } from '../lib/log-fields.ts'
 import type { limits } from '../limits.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { NodeId } from '../raft/index.ts'
@@ -27,9 +28,9 @@ export type TransportLimits = { readonly [name in Limit & keyof typeof limits]: 
 
 /** The log of the transport. pino fits it. */
 export interface TransportLogger {
-  debug(fields: object, event: string): void
-  info(fields: object, event: string): void
-  warn(fields: object, event: string): void
+  debug(fields: LogFields, event: string): void
+  info(fields: LogFields, event: string): void
+  warn(fields: LogFields, event: string): void
 }
 
 export interface TransportOptions {

@@ -116,7 +116,7 @@ export class Features {
     proposals.submit(command, electionTimeoutMsMax, { isUpkeep: true }).then(
       () => {
         this.isRaising = false
-        logger.info({ level }, 'feature level raised')
+        logger.info({ featureLevel: level }, 'feature level raised')
       },
       () => {
         if (this.stopped) return
