@@ -24,7 +24,7 @@ export interface ConnectionOptions extends TlsFiles, TokenOptions {
   readonly json?: true
 }
 
-const serverDefault = 'http://127.0.0.1:7001'
+const serverDefault = '127.0.0.1:7001'
 
 /**
  * One server, or several separated by commas: from the options, else from the environment. When the environment is that of a
