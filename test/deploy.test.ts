@@ -200,10 +200,39 @@ t.test('kubernetes: selectors, ports, probes and images fit each other', async (
   t.same(kustomization.images, [{ name: container.image, newTag: version }])
   const files = kustomization.configMapGenerator.flatMap((map) => map.files)
   t.same(
-    [...kustomization.resources, ...files, 'kustomization.yaml', 'backup', 'volumes'].sort(),
+    [...kustomization.resources, ...files, 'kustomization.yaml', 'backup', 'one-machine', 'volumes'].sort(),
     readdirSync(join(root, kubernetes)).sort(),
     'no file is left out',
   )
+})
+
+t.test('kubernetes: with the component for fewer machines, nodes may share one', async (t) => {
+  const directory = join(await temporaryDirectory(t), 'kubernetes')
+  await cp(join(root, kubernetes), directory, { recursive: true })
+  const path = join(directory, 'kustomization.yaml')
+  const built = async (more: string): Promise<readonly KubernetesObject[]> => {
+    await writeFile(path, `${read(`${kubernetes}/kustomization.yaml`)}${more}`)
+    const { code, said } = run('kubectl', ['kustomize', directory]) ?? { code: null, said: 'kubectl is not installed' }
+    if (code !== 0) throw new Error(said)
+    return parseAllDocuments(said).map((one) => one.toJS() as KubernetesObject)
+  }
+  if (run('kubectl', ['version', '--client']) === null) return missing(t, 'kubectl', 'it is not installed here')
+  const setIn = (objects: readonly KubernetesObject[]) => objects.find(({ kind }) => kind === 'StatefulSet')
+  const alone = await built('components: [one-machine]\n')
+  t.same(mistakesIn(alone, root), [])
+  const required = /requiredDuringScheduling/
+  t.notMatch(JSON.stringify(setIn(alone)), required)
+  t.match(setIn(alone), {
+    spec: {
+      template: {
+        spec: {
+          affinity: { podAntiAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100 }] } },
+          containers: [{ resources: { requests: { memory: '256Mi' }, limits: { memory: '1536Mi' } } }],
+        },
+      },
+    },
+  })
+  t.match(JSON.stringify(setIn(await built(''))), required, 'without it, they never do')
 })
 
 t.test('kubernetes: a pod that stops serves until nobody is sent to it any more, and has the time to stop', (t) => {
@@ -344,13 +373,29 @@ t.test(
     t.same(verified, { code: 0, said: '' })
     await writeFile(path, unit.replace('/usr/local/bin/quorate', program).replace('Restart=on-failure', 'Restrat=on'))
     t.match(run('systemd-analyze', ['verify', path])?.said, /Restrat/, 'it would complain')
+
+    const dropIn = read('deploy/systemd/data-dir.conf')
+    const named = [...dropIn.matchAll(/^(?:RequiresMountsFor|Environment=QUORATE_DATA_DIR|ReadWritePaths)=(.*)$/gm)]
+    t.same(
+      named.map(([, place]) => place),
+      ['/srv/quorate', '/srv/quorate', '/srv/quorate'],
+    )
+    t.match(read('docs/OPERATIONS.md'), /install -d -m 0700 -o quorate -g quorate \/srv\/quorate$/m)
+    await writeFile(path, unit.replace('/usr/local/bin/quorate', program))
+    await mkdir(`${path}.d`)
+    await writeFile(`${path}.d/data-dir.conf`, dropIn)
+    t.same(run('systemd-analyze', ['verify', path]), { code: 0, said: '' }, 'with a data directory elsewhere')
+    await writeFile(`${path}.d/data-dir.conf`, dropIn.replace('ReadWritePaths=/', 'ReadWritePaths='))
+    t.match(run('systemd-analyze', ['verify', path])?.said, /path is not absolute/, 'the drop-in is read')
   },
 )
 
 /** The rules of the alerts. */
 function rules() {
   const { groups } = parse(read('deploy/prometheus/alerts.yml')) as {
-    groups: readonly { readonly rules: readonly { alert: string; expr: string; annotations: { runbook: string } }[] }[]
+    groups: readonly {
+      readonly rules: readonly { alert: string; expr: string; for?: string; annotations: { runbook: string } }[]
+    }[]
   }
   return groups.flatMap((group) => group.rules)
 }
@@ -471,9 +516,23 @@ async function servedNames(t: Test): Promise<ReadonlySet<string>> {
 const metricsIn = (text: string): readonly string[] =>
   [...text.matchAll(/\b(?:quorate|process|nodejs)_[a-z0-9_]+\b/g)].map(([name]) => name)
 
+/** The anchors that the headings of a page have where it is shown. */
+function anchorsOf(page: string): ReadonlySet<string> {
+  const headings = page.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/^#+ (.*)$/gm)
+  return new Set(
+    [...headings].map(([, text = '']) =>
+      text
+        .toLowerCase()
+        .replaceAll(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    ),
+  )
+}
+
+/** A duration of Prometheus, as docs/METRICS.md writes it. */
+const spelled = (duration: string): string => duration.replace(/\D+$/, (unit) => (unit === 'm' ? ' min' : ` ${unit}`))
+
 t.test('alerts: each has a runbook, a row in docs/METRICS.md, and a test that promtool runs', async (t) => {
-  const operations = read('docs/OPERATIONS.md')
-  const metrics = read('docs/METRICS.md')
   const files = ['alerts.test.yml', 'alerts.days.test.yml']
   const tests = files.flatMap((file) => {
     const parsed = parse(read(`deploy/prometheus/${file}`)) as { tests: readonly { readonly name: string }[] }
@@ -481,10 +540,21 @@ t.test('alerts: each has a runbook, a row in docs/METRICS.md, and a test that pr
   })
   const all = rules()
   t.ok(all.length > 10)
-  for (const { alert, expr, annotations } of all) {
-    t.equal(annotations.runbook, `docs/OPERATIONS.md#${alert.toLowerCase()}`)
-    t.ok(operations.includes(`\n### ${alert}\n`), `${alert} has a section`)
-    t.ok(metrics.includes(`\`${expr}\``), `${alert} is in the table`)
+  const rows = [...read('docs/METRICS.md').matchAll(/^\| .*? \| \[(Quorate\w+)\]\((\S+)\) +\| (.*?) +\|/gm)]
+  const documented = Object.fromEntries(rows.map(([, alert = '', link, expression]) => [alert, { link, expression }]))
+  t.same(
+    Object.keys(documented).toSorted(),
+    all.map(({ alert }) => alert).toSorted(),
+    'the page names each rule, and no other',
+  )
+  for (const { alert, expr, annotations, for: duration } of all) {
+    const [file = '', anchor = ''] = annotations.runbook.split('#')
+    t.ok(anchorsOf(read(file)).has(anchor), `${annotations.runbook} is a section`)
+    t.equal(anchor, alert.toLowerCase())
+    t.same(documented[alert], {
+      link: annotations.runbook.replace('docs/', ''),
+      expression: `\`${expr}\`${duration === undefined ? '' : ` for ${spelled(duration)}`}`,
+    })
     t.ok(
       tests.some(({ name }) => name.split(',')[0] === alert),
       `${alert} is tested`,
