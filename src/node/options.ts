@@ -1,4 +1,4 @@
-import type { ClusterStatus } from '../api/cluster.ts'
+import type { WarningView } from '../api/warnings.ts'
 import type { KvMachineOptions, Retention } from '../kv/index.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import type { LogFields } from '../lib/log-fields.ts'
@@ -141,7 +141,7 @@ export interface NodeDependencies {
   /** Takes lines about requests that were slow; null or left out: nobody wants to know. */
   readonly slow?: SlowLog | null
   /** What else an operator has to look at; left out: nothing. */
-  readonly warnings?: () => ClusterStatus['warnings']
+  readonly warnings?: () => readonly WarningView[]
   /** Creates the core. By default it is a plain `Raft`; a test supplies one that it watches. */
   readonly createRaft?: (...parts: ConstructorParameters<typeof Raft>) => Raft
 }

@@ -1,3 +1,4 @@
+import { warningCodes } from '../../src/api/warnings.ts'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -93,6 +94,25 @@ t.test('metrics are those of the node, in the text format of Prometheus', async 
   t.ok(again.body.split('\n').includes('quorate_proposals_committed_total 30'), 'a counter is read, not summed up')
   for (const line of lines) t.match(line, /^$|^# (HELP|TYPE) |^[a-z0-9_]+(\{.*\})? \S+$/, line)
   t.equal((await api.inject('/metrics?x=1')).statusCode, 400)
+})
+
+t.test('each warning that GET /cluster can show is a series, 1 while it stands', async (t) => {
+  const api = await openCheckedApi(t)
+  const standing = async (): Promise<readonly string[]> => {
+    const samples = await samplesOf(api, 'quorate_warnings')
+    t.same(
+      [...samples.keys()],
+      warningCodes.map((code) => `code="${code}"`),
+      'all of them, once each',
+    )
+    return [...samples].flatMap(([labels, value]) => (value === 1 ? [labels] : []))
+  }
+  t.same(await standing(), [])
+  await api.inject({ method: 'POST', url: '/cluster/initialize' })
+  t.match((await api.inject('/cluster')).json(), { warnings: [{ code: 'same-id' }] })
+  t.same(await standing(), ['code="same-id"'])
+  api.services.cluster.at = null
+  t.same(await standing(), [], 'and 0 again when it is over')
 })
 
 t.test('the root says in a line what runs here and where to go on', async (t) => {

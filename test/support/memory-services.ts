@@ -90,7 +90,7 @@ export class MemoryCluster implements ClusterControl {
       nodes: Object.fromEntries([...this.addresses.keys()].map((id) => [String(id), this.memberStatus(id)])),
       failureTolerance: Math.max(0, Math.floor((this.voters.length - 1) / 2)),
       digest: '0',
-      warnings: this.at === null ? [] : [{ code: 'even-voters', detail: 'an example' }],
+      warnings: this.at === null ? [] : [{ code: 'same-id', detail: 'an example' }],
       formation: {
         mode: 'automatic',
         decision: 'resume',

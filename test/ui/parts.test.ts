@@ -3,9 +3,8 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import type { WarningCode } from '../../src/api/warnings.ts'
 import { limits } from '../../src/limits.ts'
-import type { Warning } from '../../src/node/peers/warnings.ts'
-import type { CertificateWarning } from '../../src/tls/credentials.ts'
 import { fileOf } from '../../src/ui/api/file.ts'
 import { UnreachableError } from '../../src/ui/api/problem.ts'
 import { bounds } from '../../src/ui/bounds.ts'
@@ -32,9 +31,6 @@ import { meanBetween, parseMetrics, quantileBetween, rateBetween, roundTripsIn }
 import { eventually } from '../e2e/support/eventually.ts'
 import { thrownBy } from '../support/outcomes.ts'
 import { statusOf } from './support/status.ts'
-
-type WarningCode = (Warning | CertificateWarning)['code']
-
 /** What there is of a browser where the page asks its node. */
 async function pageOf(origin: string): Promise<Page> {
   Object.assign(globalThis, {
@@ -322,6 +318,7 @@ t.test('each warning of a node is advised upon, unless it says itself what to do
     'certificate-files': true,
     'disk-reserve': false,
     'foreign-cluster': true,
+    'peer-tls': true,
     removed: true,
     'same-id': true,
     unformed: false,

@@ -9,6 +9,7 @@ import {
 import { assert } from '../../lib/assert.ts'
 import type { CertificatesView, HistogramView, MetricsView } from '../../api/health.ts'
 import type { Services } from '../../api/services.ts'
+import { warningCodes } from '../../api/warnings.ts'
 import { countedStages, type Stage } from '../../lib/stages.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
 import { histogramText } from './histogram-text.ts'
@@ -153,7 +154,7 @@ export class MetricsPage {
   /** The view behind the text that is being made; null before the first. */
   private view: MetricsView | null = null
 
-  constructor({ health, version, logLinesDropped, certificates }: Services, { slow, requests }: Counted) {
+  constructor({ health, cluster, version, logLinesDropped, certificates }: Services, { slow, requests }: Counted) {
     this.health = health
     this.requests = requests
     this.contentType = this.registry.contentType
@@ -170,6 +171,7 @@ export class MetricsPage {
     this.addCounter('log_lines_dropped_total', 'Lines of the log that could not be written.', logLinesDropped)
     for (const [name, help, read] of peerGauges) this.addPeerGauge(name, help, read)
     this.addCertificates(certificates)
+    this.addWarnings(cluster)
     this.addSlowRequests(slow)
     this.addRequests()
   }
@@ -278,6 +280,14 @@ export class MetricsPage {
       'New files of TLS that were of no use.',
       total((view) => view.failures),
     )
+  }
+
+  private addWarnings(cluster: Pick<Services['cluster'], 'status'>): void {
+    const collect = (gauge: Gauge): void => {
+      const present = new Set<string>(cluster.status().warnings.map(({ code }) => code))
+      for (const code of warningCodes) gauge.set({ code }, Number(present.has(code)))
+    }
+    this.addGauge('warnings', 'Whether this node warns of this in GET /cluster.', collect, ['code'])
   }
 
   private addSlowRequests(slow: SlowCounts | null): void {

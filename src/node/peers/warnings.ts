@@ -1,25 +1,12 @@
+import type { WarningView } from '../../api/warnings.ts'
 import { dropOldest } from '../../lib/drop-oldest.ts'
 import { limits } from '../../limits.ts'
 import type { Refusal } from '../../ports/transport.ts'
 import type { NodeAddresses, NodeId } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 
-/** A fact about the cluster that an operator has to look at. Shown by `GET /cluster`, and logged when it comes up. */
-export interface Warning {
-  readonly code:
-    | 'wiped-voter'
-    | 'foreign-cluster'
-    | 'wrong-node'
-    | 'wrong-address'
-    | 'wrong-token'
-    | 'same-id'
-    | 'removed'
-    | 'unsound-peer'
-    | 'unformed'
-    | 'disk-reserve'
-    | 'writes-refused'
-  readonly detail: string
-}
+/** Shown by `GET /cluster`, and logged when it comes up. */
+export type Warning = WarningView
 
 /** The warnings at present, each identified by its code and by the node it is about. */
 export class Warnings {

@@ -31,7 +31,7 @@ export interface StatusDependencies {
   readonly transport: Transport
   readonly clock: Clock
   /** Those that others than the node raise. */
-  readonly warnings: () => ClusterStatus['warnings']
+  readonly warnings: () => readonly Warning[]
 }
 
 type CatchUp = Pick<MemberStatus, 'phase' | 'remainingMs' | 'snapshot'>
