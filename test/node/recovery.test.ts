@@ -71,6 +71,27 @@ t.test('one node crashes at any moment under load and comes back: nothing acknow
   }
 })
 
+t.test('counters begin with the process: a restart is no leap, also where the log is long', async (t) => {
+  const { c, leader, followers } = await formed(t)
+  const [victim = 0] = followers
+  await fill(c, leader, 50)
+  await c.settled()
+  const before = metricsOf(c, victim)
+  t.ok(before.committedIndex >= 50)
+  t.ok(before.proposalsCommitted >= 50 && before.proposalsCommitted <= before.committedIndex + 1)
+  t.ok(before.proposalsApplied >= 50 && before.proposalsApplied <= before.appliedIndex + 1)
+  await c.at(victim).stop()
+  await c.start(victim)
+  const fresh = metricsOf(c, victim)
+  t.match(fresh, { proposalsCommitted: 0, proposalsApplied: 0 }, 'what a counter shows after a reset counts as new')
+  await fill(c, leader, 5, 'l')
+  await c.settled()
+  const after = metricsOf(c, victim)
+  t.equal(after.proposalsApplied, after.appliedIndex - fresh.appliedIndex)
+  t.equal(after.proposalsCommitted, after.committedIndex - fresh.committedIndex)
+  t.ok(after.proposalsApplied >= 5 && after.proposalsApplied < 50, `${after.proposalsApplied} entries`)
+})
+
 t.test('all nodes lose power at once: what was acknowledged is there when they are back', async (t) => {
   for (let round = 0; round < 8; round++) {
     const { c } = await formed(t, [1, 2, 3], round % 2 === 0 ? {} : SMALL)

@@ -80,8 +80,12 @@ const counters: readonly (readonly [name: string, help: string, read: Read])[] =
   ['reads_total', 'Reads of keys that were let through: a page or a stream is one.', (view) => view.readsServed],
   ['leader_changes_total', 'Changes of leader that this node has seen.', (view) => view.leaderChanges],
   ['elections_total', 'Elections that this node has stood in.', (view) => view.elections],
-  ['proposals_committed_total', 'Writes committed.', (view) => view.proposalsCommitted],
-  ['proposals_applied_total', 'Writes applied.', (view) => view.proposalsApplied],
+  [
+    'proposals_committed_total',
+    'Entries that this node, since it started, has learned to be committed.',
+    (view) => view.proposalsCommitted,
+  ],
+  ['proposals_applied_total', 'Entries that this node has applied since it started.', (view) => view.proposalsApplied],
   ['proposals_failed_total', 'Writes that failed or whose outcome is unknown.', (view) => view.proposalsFailed],
   ['writes_refused_total', 'Writes refused because too many waited.', (view) => view.writesRefused],
   [

@@ -3,7 +3,7 @@ import type { LogStore } from '../../ports/log-store.ts'
 import type { StateStore } from '../../ports/state-store.ts'
 import type { Transport } from '../../ports/transport.ts'
 import { oldestRevision } from '../../kv/index.ts'
-import { indexOf } from '../../raft/index.ts'
+import { indexOf, type LogIndex } from '../../raft/index.ts'
 import type { Histogram } from '../../lib/histogram.ts'
 import { toError } from '../../lib/to-error.ts'
 import type { Replica } from '../replica.ts'
@@ -33,9 +33,15 @@ const READY_TIMEOUT_MS = 1_000
 /** Whether this node is fit, and its metrics. */
 export class Health implements NodeHealth {
   private readonly deps: HealthDependencies
+  /** What had been committed and applied when the node started. Counters begin with the process, as Prometheus wants them to. */
+  private readonly committedBefore: LogIndex
+  private readonly appliedBefore: LogIndex
 
   constructor(deps: HealthDependencies) {
     this.deps = deps
+    const { raft, applier } = deps.replica
+    this.committedBefore = raft.view().committed
+    this.appliedBefore = applier.appliedIndex
   }
 
   live(): readonly HealthCheck[] {
@@ -86,8 +92,8 @@ export class Health implements NodeHealth {
       leases: { ...machine.leases, expired: replica.lessor.expired },
       leaderChanges: replica.journal.leaderChanges,
       elections: replica.journal.elections,
-      proposalsCommitted: Math.max(0, view.committed + 1),
-      proposalsApplied: Math.max(0, replica.applier.appliedIndex + 1),
+      proposalsCommitted: view.committed - this.committedBefore,
+      proposalsApplied: replica.applier.appliedIndex - this.appliedBefore,
       proposalsPending: replica.proposals.count,
       proposalsFailed: replica.proposals.failed,
       writesRefused: replica.proposals.refused,
