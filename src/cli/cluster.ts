@@ -1,5 +1,6 @@
 import type { MembershipAnswer, MemberSpec } from '../api/cluster.ts'
 import { ProblemError, type Problem } from '../client/errors.ts'
+import type { QuorateClient } from '../client/quorate-client.ts'
 import type { VoterOptions as ChangeOptions } from '../client/cluster-client.ts'
 import type { Scheme } from '../lib/host-port.ts'
 import { describeConfigs, describeIds } from './cluster-status.ts'
@@ -50,13 +51,13 @@ export async function initialize(terminal: Terminal, options: InitializeOptions)
     )
   }
   return await withClient(terminal, options, async (client) => {
-    const answer = await client.cluster.initialize(members, wait).catch((error: unknown) => {
-      const formed = error instanceof ProblemError ? formedAlready(error.problem, members ?? []) : null
+    const answer = await client.cluster.initialize(members, wait).catch(async (error: unknown) => {
+      const formed = error instanceof ProblemError ? await formedAlready(error.problem, members, client) : null
       if (formed === null) throw error
       return formed
     })
     if (!('logId' in answer)) {
-      const text = `cluster ${answer.clusterId} has already been formed of these members\n`
+      const text = `cluster ${answer.clusterId} has already been formed of ${members === null ? 'this node alone' : 'these members'}\n`
       return terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
     }
     for (const { id, raft, detail } of answer.unanswered) {
@@ -75,11 +76,19 @@ interface FormedAlready {
 }
 
 /** The cluster that the node belongs to, if it is the one that was asked for: repeating the command succeeds. */
-function formedAlready(problem: Problem, members: readonly MemberSpec[]): FormedAlready | null {
+async function formedAlready(
+  problem: Problem,
+  members: readonly MemberSpec[] | null,
+  client: QuorateClient,
+): Promise<FormedAlready | null> {
   if (problem.code !== 'already-initialized') return null
   const { clusterId, membership } = problem as Problem & Partial<FormedAlready>
   if (typeof clusterId !== 'string' || membership === undefined || membership.configs.length !== 1) return null
   const voters = membership.configs[0] ?? []
+  if (members === null) {
+    const { node } = await client.cluster.status()
+    return voters.length === 1 && voters[0] === node.id ? { clusterId, membership } : null
+  }
   const isVoter = ({ id, raft, api }: MemberSpec): boolean =>
     voters.includes(id) && membership.nodes[id]?.raft === raft && membership.nodes[id].api === api
   return voters.length === members.length && members.every(isVoter) ? { clusterId, membership } : null

@@ -426,6 +426,31 @@ t.test('status: asks all that are known, and shows the view that knows most', as
   t.equal((await runCli(['cluster', 'status', '--server', removed])).code, 9)
 })
 
+t.test(
+  'cluster initialize without members, once more: the same cluster, as long as the node is alone in it',
+  async (t) => {
+    const node = await startTestNode(t, 1, await temporaryDirectory(t))
+    const environment = { QUORATE_SERVER: node.addresses.api }
+    const run = async (...words: readonly string[]): Promise<Ran> =>
+      await runCli(['cluster', ...words], { environment })
+    const formed = JSON.parse((await run('initialize', '--json')).out) as { readonly clusterId: string }
+    const again = await run('initialize')
+    t.equal(again.code, 0, again.err)
+    t.equal(again.out, `cluster ${formed.clusterId} has already been formed of this node alone\n`)
+    t.match(JSON.parse((await run('initialize', '--json')).out), { clusterId: formed.clusterId })
+    const other = await run('initialize', '--member', '2,127.0.0.1:1,127.0.0.1:2')
+    t.equal(other.code, 5, 'it is not the one that was asked for')
+
+    const two = await startTestNode(t, 1, await temporaryDirectory(t))
+    const server = two.addresses.api
+    const members = ['--member', `1,${two.addresses.raft},${server}`, '--member', '2,127.0.0.1:1,127.0.0.1:2']
+    t.equal((await runCli(['cluster', 'initialize', ...members, '--wait', 'appended', '--server', server])).code, 0)
+    const alone = await runCli(['cluster', 'initialize', '--server', server])
+    t.equal(alone.code, 5, 'that cluster has two voters')
+    t.match(alone.err, /\(already-initialized\)/)
+  },
+)
+
 t.test('kv get reads whatever can be written', async (t) => {
   const node = await startTestNode(t, 1, await temporaryDirectory(t), ['--value-bytes-max', '16MiB'])
   const environment = { QUORATE_SERVER: node.addresses.api }
