@@ -51,10 +51,11 @@ interface Example {
 function* examplesIn(part: unknown, path: string): Generator<Example> {
   if (typeof part !== 'object' || part === null) return
   const node = part as Readonly<Record<string, unknown>>
-  const { schema = node, example, examples = {} } = node
-  const given = example === undefined ? [] : [example]
+  const { schema = node, example, examples } = node
+  const given: unknown[] = example === undefined ? [] : [example]
   if (Array.isArray(examples)) given.push(...(examples as readonly unknown[]))
-  else given.push(...Object.values(examples as Readonly<Record<string, { readonly value: unknown }>>).map(valueOf))
+  else
+    given.push(...Object.values((examples ?? {}) as Readonly<Record<string, { readonly value: unknown }>>).map(valueOf))
   for (const one of given) yield { path, schema: schema as Example['schema'], example: one }
   for (const [name, inner] of Object.entries(node)) {
     if (name !== 'example' && name !== 'examples') yield* examplesIn(inner, `${path}/${name}`)
