@@ -34,11 +34,14 @@ export class SimCluster {
     this.network.weather.delayMsMean = options.delayMs
     const machineOf = (id: number): Machine | null => this.machines.find((machine) => machine.id === id) ?? null
     const expectsOne = options.automation.formation !== null
+    const { autopilot } = options.automation
+    const isByAutopilot = autopilot.mode === 'on' && !options.faults.has('memberships')
     this.oracles = new Oracles(world, this.ledgers, machineOf, {
       expectsOne,
       expectsUpgrade: options.upgrade !== null,
-      // The time of leases, and of changes of roles and tokens, is measured.
-      expectsTimes: options.leaseClients > 0 || options.auth !== null,
+      removesAfterMs: isByAutopilot ? autopilot.deadNodeAfterMs : null,
+      // The time of leases, of changes of roles and tokens, and of what is looked at, is measured.
+      expectsTimes: options.leaseClients > 0 || options.auth !== null || options.viewers + options.inspectors > 0,
     })
   }
 

@@ -8,7 +8,7 @@ import { firstSeedFor } from './runner/first-seed.ts'
 import { plantedBug } from './planted/catalogue.ts'
 import { Draw } from './world/draw.ts'
 import { entriesInWindow, entriesPerRoundTrip } from './world/load.ts'
-import { AUTH_FROM, drawOptions, IMPORTS_FROM, LEVEL_1_FROM, REPEATS_FROM } from './world/options.ts'
+import { AUTH_FROM, drawOptions, IMPORTS_FROM, INSPECTIONS_FROM, LEVEL_1_FROM, REPEATS_FROM } from './world/options.ts'
 import type { WorkerRequest } from './runner/worker.ts'
 
 const WORKERS = 2
@@ -17,6 +17,7 @@ const LEVEL_1_SEEDS = 16
 const REPEAT_SEEDS = 6
 const AUTH_SEEDS = 6
 const IMPORT_SEEDS = 6
+const INSPECTION_SEEDS = 6
 /** These seeds meet a rare fault: the write of a pledge is lost. */
 const RARE_SEEDS = [800]
 
@@ -46,6 +47,8 @@ const QUICK_BUGS = [
   'auth-watch-goes-on',
   'import-counts-ahead',
   'version-repeated',
+  'lock-of-the-past',
+  'compaction-bound-falls',
 ]
 const QUICK_SEEDS_MAX = 30
 
@@ -67,6 +70,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
     ...Array.from({ length: REPEAT_SEEDS }, (_, i) => REPEATS_FROM + i),
     ...Array.from({ length: AUTH_SEEDS }, (_, i) => AUTH_FROM + i),
     ...Array.from({ length: IMPORT_SEEDS }, (_, i) => IMPORTS_FROM + i),
+    ...Array.from({ length: INSPECTION_SEEDS }, (_, i) => INSPECTIONS_FROM + i),
   ]
   const tally = new Tally()
   await withCrew((crew) => {
@@ -82,7 +86,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
       t.comment(`replay: npm run sim -- --seed ${report.seed}`)
     })
   })
-  for (const line of tally.lines().slice(-6)) t.comment(line)
+  for (const line of tally.lines().slice(-7)) t.comment(line)
   t.ok(tally.seeds >= FIXED_SEEDS + LEVEL_1_SEEDS)
   t.same(tally.missingFaults, [], 'every fault has fired')
 })
@@ -92,6 +96,7 @@ t.test('clients ask for no more than the window to a follower carries', (t) => {
     9000000068,
     ...Array.from({ length: 5_000 }, (_, i) => 9000000000 + i),
     ...Array.from({ length: 1_000 }, (_, i) => IMPORTS_FROM + i),
+    ...Array.from({ length: 1_000 }, (_, i) => INSPECTIONS_FROM + i),
   ]
   let impatient = 0
   for (const seed of seeds) {

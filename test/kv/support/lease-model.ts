@@ -19,6 +19,7 @@ import type {
   LeaseEvent,
   LeaseLimits,
   LeasesState,
+  Lock,
   RowKey,
 } from '../../../src/kv/index.ts'
 import { assert } from '../../../src/lib/assert.ts'
@@ -367,7 +368,56 @@ export function leasesAmong({ rows }: ModelLeases): { readonly id: number; reado
   })
 }
 
+/** The keys that go with a lease, in their order. */
+export function keysOf({ rows }: ModelLeases, id: number): Key[] {
+  const found = rows.find((words) => words.startsWith(`lease ${id} [`))
+  const facts = found === undefined ? null : (JSON.parse(found.slice(found.indexOf('['))) as unknown[])
+  if (facts?.[0] === 'key') return [facts[KEY_FACT] as Key]
+  const end = ` of lease ${id}`
+  const keys = rows.flatMap((words) =>
+    words.startsWith('key ') && words.endsWith(end) ? [JSON.parse(words.slice(4, -end.length)) as Key] : [],
+  )
+  return keys.sort()
+}
+
+/** Where the text of a lease has the name of its lock, and the key that the lease is of. */
+const LOCK_FACT = 4
+const KEY_FACT = 9
+
+/** The name of the lock that a lease is for; null: for none, or there is no such lease. */
+export function lockOf({ rows }: ModelLeases, id: number): Key | null {
+  const found = rows.find((words) => words.startsWith(`lease ${id} [`))
+  const facts = found === undefined ? null : (JSON.parse(found.slice(found.indexOf('['))) as unknown[])
+  return (facts?.[LOCK_FACT] ?? null) as Key | null
+}
+
+/** The locks that somebody holds, in the order of their names. */
+export function locksAmong({ rows }: ModelLeases): { readonly name: Key; readonly words: string }[] {
+  return rows
+    .filter((words) => words.startsWith('lock '))
+    .map((words) => ({ name: (JSON.parse(words.slice(5)) as [Key])[0], words }))
+    .sort((one, other) => (one.name < other.name ? -1 : 1))
+}
+
+/** A lock that a node tells of, as the model says it. */
+export function lockInWords(name: Key, lock: Lock): string {
+  return lockText(name, lock)
+}
+
+/** Who waits for a lock, in the order in which they came: their leases, and what they say of themselves. */
+export function waitersOf({ rows }: ModelLeases, name: Key): { readonly lease: number; readonly owner: string }[] {
+  return rows
+    .flatMap((words) => {
+      const [, id, facts] = LEASE_FACTS.exec(words) ?? []
+      if (id === undefined || facts === undefined) return []
+      const [use, , , , lock, owner] = JSON.parse(facts) as [string, number, number, boolean, Key | null, string]
+      return use === 'waiter' && lock === name ? [{ lease: Number(id), owner }] : []
+    })
+    .sort((one, other) => one.lease - other.lease)
+}
+
 const LEASE_TEXT = /^lease (\d+) \[/
+const LEASE_FACTS = /^lease (\d+) (\[.*)$/
 
 interface LeaseFacts {
   readonly use: ModelLease['use']

@@ -121,6 +121,12 @@ export class ReferenceModel {
     return [...new Set(this.statesWith(revision).map(({ leases }) => leases))].map(leasesAmong)
   }
 
+  /** The state after the command at `from`, or the last one before it, and every later one; -1: before all commands. */
+  statesFrom(from: number): readonly { readonly index: number; readonly state: ModelState }[] {
+    const count = this.countUpTo(from)
+    return count === 0 ? [{ index: -1, state: AT_FIRST }, ...this.states] : this.states.slice(count - 1)
+  }
+
   /** The entries whose changes are still listed after the command at `index`, oldest first. */
   listedAt(index: number): readonly PastEntry[] {
     const { past } = this.stateAt(index)

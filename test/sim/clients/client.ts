@@ -1,4 +1,4 @@
-import type { Condition, IdempotencyTag, Key } from '../../../src/kv/index.ts'
+import type { Condition, IdempotencyTag, Key, Need } from '../../../src/kv/index.ts'
 import type { Consistency } from '../../../src/api/keys.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import { RequestError } from '../../../src/lib/errors.ts'
@@ -24,6 +24,8 @@ export interface Drawn {
   readonly mark: string | null
   /** The request was answered before. */
   readonly repeats?: true
+  /** What it takes, where the request does not tell. */
+  readonly needs?: readonly Need[]
 }
 
 export interface ClientDependencies {
@@ -61,7 +63,7 @@ export class Client {
   private sent = 0
   /** The last revision of each key that this client has seen, for conditions. */
   private readonly seen = new Map<Key, number>()
-  private lastRevision = 0
+  protected lastRevision = 0
 
   constructor(id: number, options: SimulationOptions, dependencies: ClientDependencies) {
     this.id = id
@@ -141,9 +143,13 @@ export class Client {
     return this.write({ ...request.command, start: result.next, idempotency: this.drawTag() })
   }
 
+  protected pickMachine(machines: readonly Machine[]): Machine {
+    return this.random.pick(machines)
+  }
+
   private askOne(operation: Operation): Promise<CallOutcome<readonly Heard[]>> {
     const { faults, timeoutMs } = this.options
-    const machine = this.home ?? this.random.pick(this.machines)
+    const machine = this.home ?? this.pickMachine(this.machines)
     return this.ask(operation, machine, { timeoutMs, lostProbability: faults.has('loss') ? 0.01 : 0 })
   }
 
@@ -173,6 +179,7 @@ export class Client {
       const from = this.world.now()
       const { view } = machine
       if (view !== null && !isVoter(view.effective.membership, machine.id)) operation.atLearner = true
+      if (view !== null && view.effective.membership.configs.length > 1) operation.duringChange = true
       const asking = { timeoutMs, caller, secret, wall: () => process.clock.wall() }
       const answer = await this.answerOf(request, services, asking).catch((error: unknown) => {
         if (process.alive) watched.failed(error)
@@ -182,7 +189,8 @@ export class Client {
       if (process.alive) watched.gave(answer)
       // An answer of a process that has died by now reaches nobody.
       const freshAt = process.alive ? watched.answered() : null
-      return [{ answer, clusterId: machine.clusterId, freshAt, span: { from, to: this.world.now() } }]
+      const span = { from, to: this.world.now() }
+      return [{ answer, clusterId: machine.clusterId, freshAt, span, life: process.name }]
     })
   }
 
@@ -216,7 +224,7 @@ export class Client {
     return `c${this.id}.${this.sent}`
   }
 
-  private begin({ request, mark, repeats }: Drawn): Operation {
+  private begin({ request, mark, repeats, needs }: Drawn): Operation {
     const secret = this.drawSecret()
     const operation: Operation = {
       id: this.history.length,
@@ -227,6 +235,7 @@ export class Client {
       outcome: { kind: 'unknown', code: 'unfinished' },
       mark,
       ...(repeats === true ? { repeats } : {}),
+      ...(needs === undefined ? {} : { needs }),
       ...(secret === undefined ? {} : { secret }),
     }
     this.history.push(operation)

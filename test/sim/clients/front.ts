@@ -1,7 +1,7 @@
 import type { AuthAccess, Bearer, Caller, Guard } from '../../../src/api/services.ts'
 import { RequestError } from '../../../src/lib/errors.ts'
 import { limits } from '../../../src/limits.ts'
-import type { AccessToken, Command, Need } from '../../../src/kv/index.ts'
+import { allows, type AccessToken, type Command, type Key, type Need } from '../../../src/kv/index.ts'
 import type { NodeServices } from '../../../src/node/node.ts'
 import { pastRevisionOf, type Answer, type ClientCommand, type Request } from '../../../src/checker/operation.ts'
 import { neededToRead } from '../history/needs.ts'
@@ -32,7 +32,7 @@ export async function answerOf(request: Request, services: NodeServices, asking:
 }
 
 /** A client that the node has let in. */
-class Admitted implements Bearer {
+export class Admitted implements Bearer {
   readonly hash: string | null
   /** This node did not know its token when the request came. */
   readonly isLate: boolean
@@ -48,6 +48,14 @@ class Admitted implements Bearer {
 
   get token(): AccessToken | null {
     return this.found ?? (this.hash === null ? null : this.auth.tokenWith(this.hash))
+  }
+
+  /** Whether it may read `key`, by the present state of the node. */
+  mayRead(key: Key): boolean {
+    const { table } = this.auth
+    if (table === null) return true
+    const { token } = this
+    return token !== null && allows(table.rightsOf(token), { access: 'read', key })
   }
 }
 

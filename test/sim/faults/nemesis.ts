@@ -2,6 +2,8 @@ import type { FaultClass } from '../world/census.ts'
 import { calmDisk } from '../disk/faults.ts'
 import type { CrashKind, CrashMoment, Machine } from '../machines/machine.ts'
 import type { SnapshotStream } from '../network/snapshot-stream.ts'
+import type { NodeId } from '../../../src/raft/index.ts'
+import { LOOK_INTERVAL_MS } from '../world/automation.ts'
 import { calmDown } from '../network/weather.ts'
 import type { FaultGroup, SimulationOptions } from '../world/options.ts'
 import { DiskFaults } from './disk-faults.ts'
@@ -183,6 +185,7 @@ export class Nemesis {
       restarts: () => this.restart(),
       jumps: () => this.jump(),
       suspends: () => this.suspend(),
+      freezes: () => this.freeze(),
       'slow-disk': () => disks.stick(),
       'disk-errors': () => disks.break(),
       'disk-full': () => disks.fill(),
@@ -246,6 +249,48 @@ export class Nemesis {
       world.note(machine.name, 'wakes')
       process.resume(random.chance(0.5))
     })
+  }
+
+  /**
+   * All machines stand still at once, as a laptop that is closed or a host whose guests are copied: their monotonic clocks with them, or not. They
+   * go on within a short time, in any order.
+   */
+  private freeze(): void {
+    const { targets } = this
+    const { random, world } = targets
+    const isSuspended = random.chance(0.5)
+    const durationMs = random.pick([200, 3_000, 10_000]) * random.between(0.5, 1.5)
+    const spreadMs = random.pick([0, 5, 50])
+    targets.count('freeze-all')
+    world.note('world', `all machines stand still for ${durationMs.toFixed(0)} ms`)
+    for (const machine of targets.machines) {
+      const { process } = machine
+      if (process === null || process.paused) continue
+      const present = this.presentTo(machine)
+      if (isSuspended) process.suspend()
+      else process.pause()
+      world.after(durationMs + random.between(0, spreadMs), () => {
+        process.resume(random.chance(0.5))
+        if (machine.process === process && this.isNoticed(machine, durationMs, isSuspended))
+          machine.stoodStill = { until: process.clock.now(), present }
+      })
+    }
+  }
+
+  /** Those whom a leader has heard of lately; null: it does not lead. */
+  private presentTo({ view, process }: Machine): ReadonlySet<NodeId> | null {
+    if (view?.state !== 'leader' || process === null) return null
+    const since = process.clock.now() - this.targets.options.automation.autopilot.deadNodeAfterMs / 2
+    return new Set(view.followers.flatMap(({ id, heardAt }) => (heardAt !== null && heardAt >= since ? [id] : [])))
+  }
+
+  /** Whether the clocks of the machine show that it stood still: it was for long enough, and nobody sets its wall clock. */
+  private isNoticed({ clockRate }: Machine, durationMs: number, isSuspended: boolean): boolean {
+    const { faults, automation, node } = this.targets.options
+    if (automation.autopilot.mode !== 'on' || (isSuspended && faults.has('suspends'))) return false
+    const isLong = durationMs * (isSuspended ? 1 : clockRate) > LOOK_INTERVAL_MS + node.electionTimeoutMsMin
+    if (isLong) this.targets.count('freeze-all-autopilot')
+    return isLong
   }
 
   private stall(): void {

@@ -1,4 +1,5 @@
 import type { Answer, Operation as Recorded } from '../../../src/checker/operation.ts'
+import type { Need } from '../../../src/kv/index.ts'
 import type { LeaderId, LogIndex } from '../../../src/raft/index.ts'
 
 /** A commit index from a leader, and the time of its arrival on the node's clock. */
@@ -22,6 +23,8 @@ export interface Heard {
   /** The answer must reflect all writes acknowledged before this moment of virtual time; null for a read without a bound on its age. */
   readonly freshAt: number | null
   readonly span?: Span
+  /** The name of the life of the process that has answered. */
+  readonly life?: string
 }
 
 /** A node's refusal because of the token. */
@@ -42,10 +45,14 @@ export interface Operation extends Recorded {
   readonly secret?: string | null
   /** It came to a node that has no vote, which may have yet to catch up with the others. */
   atLearner?: true
+  /** It came to a node whose membership was just being changed: two configurations are in effect. */
+  duringChange?: true
   /** When the client gave up without an answer. */
   leftAt?: number
   /** The text that identifies the values of this operation in the log; null when it writes none. */
   readonly mark: string | null
   /** It sends a write again, under its name, that was answered before. */
   readonly repeats?: true
+  /** What its client must be allowed to do, where the request does not tell. */
+  readonly needs?: readonly Need[]
 }

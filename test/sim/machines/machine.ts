@@ -34,6 +34,14 @@ export type CrashMoment =
 
 export type CrashKind = 'kill' | 'power'
 
+/** All processes have stood still at once. */
+export interface StoodStill {
+  /** When this one went on, on its own clock. */
+  readonly until: number
+  /** Of whom it knew then that they are there, as the leader; null: it did not lead. */
+  readonly present: ReadonlySet<NodeId> | null
+}
+
 /** Events of a machine for the code that watches the run. */
 export interface MachineObserver {
   onSubmit(machine: Machine, write: LogWrite, last: LogId | null): void
@@ -86,6 +94,8 @@ export class Machine {
   heard: LeaderWord[] = []
   /** When that process has answered that it was removed: the number of words it had heard, and its membership; null before. */
   saidRemoved: { readonly words: number; readonly effective: LogId | null } | null = null
+  /** When its process last stood still together with all others; null: never in this life. */
+  stoodStill: StoodStill | null = null
   private peerDisk: PeerDisk = new Map()
   private formationDisk = new FormationDisk()
   /** The node of the running process; null until it has started. */
@@ -196,6 +206,7 @@ export class Machine {
     this.process = process
     this.heard = []
     this.saidRemoved = null
+    this.stoodStill = null
     this.submittedClusterId = this.log.durable.hardState.clusterId ?? ''
     this.world.note(this.name, `starts as ${this.lifeName}`)
     this.observer.onStart(this)

@@ -22,6 +22,8 @@ export interface PlantedBug {
   readonly needsAuth?: true
   /** It shows only where clients import records, and list what is beside them. */
   readonly needsImports?: true
+  /** It shows only where clients look at single leases, at locks, and at how much history is kept. */
+  readonly needsInspections?: true
   readonly raft?: typeof ObservedRaft
   readonly wrapLog?: (log: LogStore) => LogStore
   readonly wrapState?: (state: StateStore) => StateStore

@@ -26,17 +26,19 @@ import { Violation } from '../world/violation.ts'
 import { Compactions } from './compaction.ts'
 import { NO_TIMES, type TimesOfLog } from './entry-times.ts'
 import { ExecutedLog, withoutToken } from './executed-log.ts'
+import { noFigures } from './figures.ts'
 import { Idempotency } from './idempotency.ts'
 import { Imports } from './imports.ts'
 import { LeaseEnds } from './lease-ends.ts'
-import { LeaseViews } from './lease-views.ts'
 import { Leases, type LeaseOptions } from './leases.ts'
 import { Locks, type LockOptions } from './locks.ts'
+import { LogFloors } from './log-floors.ts'
 import { objectTo } from './objection.ts'
 import { PastReads } from './past-reads.ts'
 import { isAlike } from './plain.ts'
 import { readFault } from './read-fault.ts'
 import { Rights, type RightsOptions } from './rights.ts'
+import { StoreViews, type Shown, type StoreView } from './store-views.ts'
 import { authRowFault, recordsFault, stateFault } from './stored-state.ts'
 import { VersionViews } from './version-views.ts'
 import { Watches } from './watch.ts'
@@ -48,147 +50,7 @@ export interface HistoryOptions {
   readonly stepsMax: number
 }
 
-export interface HistoryFigures {
-  keysChecked: number
-  /** Keys whose search was abandoned. */
-  keysUndecided: number
-  /** Keys on which a named write was executed again after its name was forgotten: its retries cannot be told from new writes. */
-  keysForgotten: number
-  /** Histories of several keys that transactions join, which were searched as one, and those whose search was abandoned. */
-  joinedChecked: number
-  joinedUndecided: number
-  doublesCompared: number
-  repeatsCompared: number
-  boundedReads: number
-  statesCompared: number
-  operations: number
-  acknowledgedWrites: number
-  transactions: number
-  /** Compactions, and changes of how much history is kept. */
-  upkeep: number
-  pastReads: number
-  /** Reads of the past that were refused. */
-  compactedReads: number
-  watches: number
-  /** Entries that watchers were told of, progress that they were told, and how often what they needed was compacted. */
-  watchedChanges: number
-  watchedProgress: number
-  watchesCompacted: number
-  /** Leases whose time was over, and answers that one is gone. */
-  leasesExpired: number
-  leasesGone: number
-  /** Keys that were put with a lease. */
-  leasedPuts: number
-  locksAcquired: number
-  /** Locks that came to somebody who had waited, waits in vain, and waits that were given up. */
-  locksHandedOver: number
-  locksInVain: number
-  locksLeft: number
-  fencedWrites: number
-  /** Answers under a token, or to clients without one, where there are tokens; and refusals. */
-  tokenAnswers: number
-  denials: number
-  /** Refusals of requests that came when the revocation of their token was answered. */
-  lateRequests: number
-  /** Answered changes of roles and tokens. */
-  authChanges: number
-  /** Watches that were ended because their token may not watch any more. */
-  watchesDenied: number
-  /** Imports that a node has answered, and ended early; their changes with several records, and those that were made in halves. */
-  importsDone: number
-  importsEnded: number
-  importedChanges: number
-  halvedChanges: number
-  /** Pages of versions, and of leases. */
-  versionViews: number
-  leaseViews: number
-}
-
 const NO_VIEWS: Views = { operations: [], pages: new Map() }
-
-export function noFigures(): HistoryFigures {
-  return {
-    keysChecked: 0,
-    keysUndecided: 0,
-    keysForgotten: 0,
-    joinedChecked: 0,
-    joinedUndecided: 0,
-    doublesCompared: 0,
-    repeatsCompared: 0,
-    boundedReads: 0,
-    statesCompared: 0,
-    operations: 0,
-    acknowledgedWrites: 0,
-    transactions: 0,
-    upkeep: 0,
-    pastReads: 0,
-    compactedReads: 0,
-    watches: 0,
-    watchedChanges: 0,
-    watchedProgress: 0,
-    watchesCompacted: 0,
-    leasesExpired: 0,
-    leasesGone: 0,
-    leasedPuts: 0,
-    locksAcquired: 0,
-    locksHandedOver: 0,
-    locksInVain: 0,
-    locksLeft: 0,
-    fencedWrites: 0,
-    tokenAnswers: 0,
-    denials: 0,
-    lateRequests: 0,
-    authChanges: 0,
-    watchesDenied: 0,
-    importsDone: 0,
-    importsEnded: 0,
-    importedChanges: 0,
-    halvedChanges: 0,
-    versionViews: 0,
-    leaseViews: 0,
-  }
-}
-
-export function addFigures(sum: HistoryFigures, more: HistoryFigures): void {
-  sum.keysChecked += more.keysChecked
-  sum.keysUndecided += more.keysUndecided
-  sum.keysForgotten += more.keysForgotten
-  sum.joinedChecked += more.joinedChecked
-  sum.joinedUndecided += more.joinedUndecided
-  sum.doublesCompared += more.doublesCompared
-  sum.repeatsCompared += more.repeatsCompared
-  sum.boundedReads += more.boundedReads
-  sum.statesCompared += more.statesCompared
-  sum.operations += more.operations
-  sum.acknowledgedWrites += more.acknowledgedWrites
-  sum.transactions += more.transactions
-  sum.upkeep += more.upkeep
-  sum.pastReads += more.pastReads
-  sum.compactedReads += more.compactedReads
-  sum.watches += more.watches
-  sum.watchedChanges += more.watchedChanges
-  sum.watchedProgress += more.watchedProgress
-  sum.watchesCompacted += more.watchesCompacted
-  sum.leasesExpired += more.leasesExpired
-  sum.leasesGone += more.leasesGone
-  sum.leasedPuts += more.leasedPuts
-  sum.locksAcquired += more.locksAcquired
-  sum.locksHandedOver += more.locksHandedOver
-  sum.locksInVain += more.locksInVain
-  sum.locksLeft += more.locksLeft
-  sum.fencedWrites += more.fencedWrites
-  sum.tokenAnswers += more.tokenAnswers
-  sum.denials += more.denials
-  sum.lateRequests += more.lateRequests
-  sum.authChanges += more.authChanges
-  sum.watchesDenied += more.watchesDenied
-  sum.importsDone += more.importsDone
-  sum.importsEnded += more.importsEnded
-  sum.importedChanges += more.importedChanges
-  sum.halvedChanges += more.halvedChanges
-  sum.versionViews += more.versionViews
-  sum.leaseViews += more.leaseViews
-}
 
 /**
  * Checks what clients saw of one cluster in two ways.
@@ -234,9 +96,9 @@ export class HistoryCheck {
   check(history: readonly Operation[], views: Views = NO_VIEWS): void {
     this.figures.operations = history.length
     for (const operation of history) this.checkAnswer(operation)
-    this.checkViews(views)
+    this.checkViews(views, history)
     this.checkRealTime([...history, ...views.operations])
-    this.checkAges(history)
+    this.checkAges(history, views.operations)
     this.checkEveryKey(history)
     this.figures.doublesCompared = this.idempotency.doublesCompared
     this.figures.repeatsCompared = this.idempotency.repeatsCompared
@@ -274,6 +136,7 @@ export class HistoryCheck {
     const locks = new Locks(options, this.log, this.times)
     locks.check(history)
     this.figures.leasesExpired = leases.expired
+    this.figures.leasesMeasured = leases.measured
     this.figures.leasesGone = leases.goneChecked
     this.figures.leasedPuts = leases.attached
     this.figures.locksAcquired = locks.acquired
@@ -314,9 +177,9 @@ export class HistoryCheck {
     if (fault !== null) throw new Violation('state', `${where} ${fault}`)
   }
 
-  private checkViews({ operations, pages }: Views): void {
+  private checkViews({ operations, pages }: Views, history: readonly Operation[]): void {
     const versions = new VersionViews(this.log.model)
-    const leases = new LeaseViews(this.log.model)
+    const shown: Shown[] = []
     for (const operation of operations) {
       const { outcome, request } = operation
       const view = pages.get(request)
@@ -324,11 +187,30 @@ export class HistoryCheck {
       const { revision } = outcome.answer
       if (revision > this.log.model.revision)
         objectTo(operation, 'read', `reflects revision ${revision}, which no committed entry made`)
+      if (request.type === 'get' && request.minRevision !== null && revision < request.minRevision)
+        objectTo(operation, 'read', 'is older than asked for')
       if (view.type === 'versions') versions.check(operation, view, revision)
-      else leases.check(operation, view, revision)
+      else shown.push(this.shownBy(operation, view, revision))
     }
+    const looks = new StoreViews(this.log, this.times, new LogFloors(this.log, this.times, history))
+    looks.check(shown)
     this.figures.versionViews = versions.checked
-    this.figures.leaseViews = leases.checked
+    this.countLooks(looks, shown)
+  }
+
+  private shownBy(operation: Operation, view: StoreView, revision: number): Shown {
+    const bound = operation.heard?.[0]?.freshAt ?? null
+    return { operation, view, revision, freshAt: this.isLinearizable(operation) ? operation.invokedAt : bound }
+  }
+
+  private countLooks(looks: StoreViews, shown: readonly Shown[]): void {
+    this.figures.leaseViews = shown.filter(({ view }) => view.type === 'leases').length
+    this.figures.leaseLooks = looks.leases
+    this.figures.lockLooks = looks.locks
+    this.figures.compactionLooks = looks.compactions
+    this.figures.concealedLooks = looks.concealed
+    this.figures.looksAtLearners = shown.filter(({ operation }) => operation.atLearner === true).length
+    this.figures.looksDuringChanges = shown.filter(({ operation }) => operation.duringChange === true).length
   }
 
   private checkAnswer(operation: Operation): void {
@@ -388,11 +270,10 @@ export class HistoryCheck {
   }
 
   /** A stale read with a bound on its age reflects everything that ended before that bound. */
-  private checkAges(history: readonly Operation[]): void {
-    const ended = history
-      .filter((operation) => this.isLinearizable(operation))
-      .sort((a, b) => a.returnedAt - b.returnedAt)
-    for (const operation of history) {
+  private checkAges(history: readonly Operation[], views: readonly Operation[]): void {
+    const all = [...history, ...views]
+    const ended = all.filter((operation) => this.isLinearizable(operation)).sort((a, b) => a.returnedAt - b.returnedAt)
+    for (const operation of all) {
       const freshAt = operation.heard?.[0]?.freshAt ?? null
       const { outcome } = operation
       if (freshAt === null || outcome.kind !== 'answered') continue

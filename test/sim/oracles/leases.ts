@@ -28,6 +28,8 @@ const KEY_LEASES = 2_000_000_000_000_000
 export class Leases {
   /** Leases that ended because their time was over, and answers that a lease is gone which were held against its time. */
   expired = 0
+  /** Those of them that were measured by the clock of the leader that has ended them. */
+  measured = 0
   goneChecked = 0
   attached = 0
   private readonly log: ExecutedLog
@@ -56,8 +58,20 @@ export class Leases {
       decided.add(name)
       if (!this.log.isByLeader(moment.index)) continue
       this.expired += 1
+      this.checkByLeader(moment)
       if (this.options.clocksHold) this.checkEnd(moment)
     }
+  }
+
+  /** Whatever clocks do, no leader ends a lease before its length has passed on its own clock. */
+  private checkByLeader({ lease, use, startedAt, index, lengthMs }: LeaseMoment): void {
+    const waited = this.times.leaderWaited(startedAt, index)
+    if (waited === null) return
+    this.measured += 1
+    if (waited >= lengthMs) return
+    const where = `which began at ${startedAt} and was ended at ${index}`
+    const what = `lasted for ${waited} ms by the clock of the leader that has ended it, not ${lengthMs}`
+    throw new Violation('leases', `the lease ${lease} (${use}), ${where}, ${what}`)
   }
 
   private checkEnd({ lease, use, startedAt, index, lengthMs }: LeaseMoment): void {

@@ -17,6 +17,7 @@ import { Memberships } from './memberships.ts'
 import { OneCluster } from './one-cluster.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { Oracle } from './oracle.ts'
+import { Standstills } from './standstills.ts'
 import { StateDigests } from './state-digests.ts'
 import { StoredMetas } from './stored-metas.ts'
 import { WipedVoters } from './wiped-voters.ts'
@@ -26,6 +27,7 @@ interface OracleOptions {
   readonly expectsOne: boolean
   readonly expectsUpgrade: boolean
   readonly expectsTimes: boolean
+  readonly removesAfterMs: number | null
 }
 
 /** All oracles that watch every event. The first objection ends the run. */
@@ -38,13 +40,14 @@ export class Oracles implements Required<Oracle> {
 
   /**
    * `expectsOne`: the nodes form their cluster by themselves, so there must be only one. `expectsUpgrade`: some begin with an old build.
-   * `expectsTimes`: clients use what is measured by the times of entries.
+   * `expectsTimes`: clients use what is measured by the times of entries. `removesAfterMs`: nodes that are silent for so long are taken out, and
+   * nobody else is; null: members may also be removed otherwise.
    */
   constructor(
     world: World,
     ledgers: Ledgers,
     machineOf: (id: number) => Machine | null,
-    { expectsOne, expectsUpgrade, expectsTimes }: OracleOptions,
+    { expectsOne, expectsUpgrade, expectsTimes, removesAfterMs }: OracleOptions,
   ) {
     this.world = world
     this.elections = new Elections(ledgers)
@@ -66,6 +69,7 @@ export class Oracles implements Required<Oracle> {
       ...(expectsOne ? [new OneCluster()] : []),
       ...(expectsUpgrade ? [new FeatureLevels(metas)] : []),
       ...(expectsTimes ? [this.times] : []),
+      ...(removesAfterMs === null ? [] : [new Standstills(removesAfterMs)]),
     ]
   }
 

@@ -1,7 +1,7 @@
 import { denialError, NODE_ITSELF, type Command, type Need } from '../../../src/kv/index.ts'
 import { pastRevisionOf, type Answer } from '../../../src/checker/operation.ts'
-import { hasRight, neededBy, type AuthVersion } from '../../kv/support/auth-model.ts'
-import { neededFor, neededToRead } from '../history/needs.ts'
+import { hasRight, type AuthVersion } from '../../kv/support/auth-model.ts'
+import { neededFor, neededForAll } from '../history/needs.ts'
 import type { Denied, Operation, Span } from '../history/operation.ts'
 import { describeSession, type WatchSession } from '../history/watch-session.ts'
 import { Violation } from '../world/violation.ts'
@@ -102,7 +102,7 @@ export class Rights {
 
   private checkAnswer(operation: Operation, answer: Answer, span: Span): void {
     const { request, secret = null } = operation
-    const needs = request.type === 'write' ? neededBy(request.command) : [neededToRead(request)]
+    const needs = neededForAll(operation)
     if (request.type === 'write' && request.command.type === 'auth-bootstrap') return
     this.allowed += 1
     const from = this.oldestFor(operation, answer, span)
@@ -123,8 +123,8 @@ export class Rights {
   }
 
   private checkDenial(operation: Operation, denied: Denied): void {
-    const { request, secret = null } = operation
-    const needs = request.type === 'write' ? neededBy(request.command) : [neededToRead(request)]
+    const { secret = null } = operation
+    const needs = neededForAll(operation)
     this.denied += 1
     if (secret !== null && this.wasRevoked(secret, this.floor(denied.span.from))) this.late += 1
     this.checkRefusal(denied, { secret, needs }, (what) => objectTo(operation, 'rights', what))

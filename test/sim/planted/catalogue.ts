@@ -7,6 +7,7 @@ import { importBugs } from './imports.ts'
 import { leaseBugs } from './leases.ts'
 import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'
+import { lookBugs } from './looks.ts'
 import { membershipBugs } from './memberships.ts'
 import { pastReadBugs } from './past-reads.ts'
 import { readBugs } from './reads.ts'
@@ -31,6 +32,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...authBugs,
   ...importBugs,
   ...viewBugs,
+  ...lookBugs,
   ...livenessBugs,
 ]
 

@@ -1,6 +1,7 @@
 import type { FaultClass } from '../world/census.ts'
 import { Client } from '../clients/client.ts'
 import { Importer } from '../clients/importer.ts'
+import { Inspector } from '../clients/inspector.ts'
 import { Keyring, Wallet } from '../clients/keyring.ts'
 import { LeaseClient } from '../clients/lease-client.ts'
 import { planUpgrade } from '../clients/upgrade.ts'
@@ -26,7 +27,8 @@ import { checkCalm } from '../oracles/calm.ts'
 import { NO_TIMES } from '../oracles/entry-times.ts'
 import type { LeaseOptions } from '../oracles/leases.ts'
 import type { LockOptions } from '../oracles/locks.ts'
-import { addFigures, HistoryCheck, noFigures, type HistoryFigures } from '../oracles/history.ts'
+import { addFigures, noFigures, type HistoryFigures } from '../oracles/figures.ts'
+import { HistoryCheck } from '../oracles/history.ts'
 import type { CoreStep } from '../machines/core-step.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
 import { Trace } from '../world/trace.ts'
@@ -64,6 +66,7 @@ const WATCH_END_MS = 2_000
 /** Clients are numbered; these are apart from those of other kinds. */
 const FIRST_IMPORTER = 100
 const FIRST_VIEWER = 200
+const FIRST_INSPECTOR = 300
 /** The longest virtual time of a seed. */
 const VIRTUAL_MS_MAX = 300_000
 
@@ -144,6 +147,10 @@ export class Simulation {
     for (let nth = 1; nth <= options.viewers; nth++)
       this.clients.push(
         new Viewer(FIRST_VIEWER + nth, options, { world, machines, views: this.views, secrets: wallet() }),
+      )
+    for (let nth = 1; nth <= options.inspectors; nth++)
+      this.clients.push(
+        new Inspector(FIRST_INSPECTOR + nth, options, { world, machines, views: this.views, secrets: wallet() }),
       )
     this.liveness = new LivenessPhase(options, { world, network, machines, probe: this.probe })
     this.cluster.listener = {

@@ -1,8 +1,8 @@
 import { faultClasses, type FaultClass } from '../world/census.ts'
 import type { Focus } from '../world/focus.ts'
 import type { LivenessFigures } from '../faults/liveness.ts'
-import { addFigures, noFigures } from '../oracles/history.ts'
-import { IMPORTS_FROM, LEVEL_1_FROM } from '../world/options.ts'
+import { addFigures, noFigures } from '../oracles/figures.ts'
+import { IMPORTS_FROM, INSPECTIONS_FROM, LEVEL_1_FROM } from '../world/options.ts'
 import type { SeedReport } from './simulation.ts'
 
 /** A run of this many seeds must have met every fault, and must have done enough for the checks to mean something. */
@@ -25,6 +25,7 @@ const LEVEL_1_MIN = {
   retentions: 0.7,
   leaseEnds: 0.2,
   leasesExpired: 3,
+  leasesMeasured: 3,
   leasesGone: 3,
   leasedPuts: 5,
   locksAcquired: 2,
@@ -53,6 +54,16 @@ const IMPORTS_MIN = {
   leaseViews: 0.2,
 }
 
+/** What each seed in which clients may look at leases, locks and the history that is kept has on average, at least. */
+const INSPECTIONS_MIN = {
+  leaseLooks: 4,
+  lockLooks: 3,
+  compactionLooks: 8,
+  concealedLooks: 0.01,
+  looksAtLearners: 0.8,
+  looksDuringChanges: 0.02,
+}
+
 /** Faults that only discovery with crashes meets. */
 const FORMING_FAULTS: readonly FaultClass[] = [
   'form-discovered',
@@ -68,6 +79,7 @@ const FORMING_FAULTS: readonly FaultClass[] = [
 /** Faults that seeds of feature level 1 meet: only their nodes refuse writes when a few wait. */
 const LEVEL_1_FAULTS: readonly FaultClass[] = ['client-overloaded']
 const IMPORT_FAULTS: readonly FaultClass[] = ['import-retry']
+const INSPECTION_FAULTS: readonly FaultClass[] = ['freeze-all', 'freeze-all-autopilot']
 
 function lacking(
   counts: Readonly<Record<string, number>>,
@@ -100,6 +112,7 @@ export class Tally {
   private levelOneSeeds = 0
   private authSeeds = 0
   private importSeeds = 0
+  private inspectionSeeds = 0
   private readonly worst: LivenessFigures = { progressTimeouts: 0, steadyElections: 0, convergenceMs: 0 }
   private readonly faults = new Map<FaultClass, { times: number; seeds: number }>()
 
@@ -121,6 +134,7 @@ export class Tally {
     if (report.seed >= LEVEL_1_FROM) this.levelOneSeeds += 1
     if (report.hasAuth) this.authSeeds += 1
     if (report.seed >= IMPORTS_FROM) this.importSeeds += 1
+    if (report.seed >= INSPECTIONS_FROM) this.inspectionSeeds += 1
     const { progressTimeouts, steadyElections, convergenceMs } = report.worst
     this.worst.progressTimeouts = Math.max(this.worst.progressTimeouts, progressTimeouts)
     this.worst.steadyElections = Math.max(this.worst.steadyElections, steadyElections)
@@ -142,6 +156,7 @@ export class Tally {
     const unexpected = [
       ...(this.levelOneSeeds >= SEEDS_FOR_EVERYTHING ? [] : LEVEL_1_FAULTS),
       ...(this.importSeeds >= SEEDS_FOR_EVERYTHING ? [] : IMPORT_FAULTS),
+      ...(this.inspectionSeeds >= SEEDS_FOR_EVERYTHING ? [] : INSPECTION_FAULTS),
     ]
     return wanted.filter((fault) => !this.faults.has(fault) && !unexpected.includes(fault))
   }
@@ -172,6 +187,7 @@ export class Tally {
       ...lacking(counts, LEVEL_1_MIN, seeds, 'seeds of level 1'),
       ...lacking(counts, AUTH_MIN, this.authSeeds, 'seeds with tokens'),
       ...lacking(counts, IMPORTS_MIN, this.importSeeds, 'seeds with imports'),
+      ...lacking(counts, INSPECTIONS_MIN, this.inspectionSeeds, 'seeds in which clients may look'),
     ]
   }
 
@@ -193,10 +209,11 @@ export class Tally {
       `${seeds} seeds, ${(this.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${this.events} events, ${this.leaders} leaders elected, ${this.committed} entries committed`,
       `${this.histories} histories checked (${seeds - this.histories} not): ${figures.operations} operations, ${figures.acknowledgedWrites} acknowledged writes, ${figures.transactions} of them transactions and ${figures.upkeep} upkeep of history, ${figures.pastReads} reads of the past and ${figures.compactedReads} that came too late, ${figures.doublesCompared} answered twice and ${figures.repeatsCompared} again later, ${figures.boundedReads} reads of a bounded age, ${figures.statesCompared} states at the end`,
       `${figures.watches} watches were told of ${figures.watchedChanges} changes and ${figures.watchedProgress} times of their progress, ${figures.watchesCompacted} came too late`,
-      `${figures.leasedPuts} puts with a lease; ${figures.leasesExpired} leases ended by their time, and ${this.leaseEnds} clusters were seen to end all; ${figures.leasesGone} answers that one is gone`,
+      `${figures.leasedPuts} puts with a lease; ${figures.leasesExpired} leases ended by their time, ${figures.leasesMeasured} of them measured by the clock of their leader, and ${this.leaseEnds} clusters were seen to end all; ${figures.leasesGone} answers that one is gone`,
       `${figures.locksAcquired} locks acquired, ${figures.locksHandedOver} of them after a wait, ${figures.locksInVain} waits in vain, ${figures.locksLeft} given up; ${figures.fencedWrites} writes behind a lock`,
       `${this.authSeeds} seeds with tokens: ${figures.authChanges} changes of roles and tokens, ${figures.tokenAnswers} answers, ${figures.denials} refusals, ${figures.lateRequests} of them to tokens that were revoked before, ${figures.watchesDenied} watches ended by a refusal`,
       `${this.importSeeds} seeds with imports: ${figures.importsDone} done and ${figures.importsEnded} ended early, ${figures.importedChanges} changes of several records, ${figures.halvedChanges} of them halves; ${figures.versionViews} pages of versions and ${figures.leaseViews} of leases`,
+      `${this.inspectionSeeds} seeds in which clients may look: ${figures.leaseLooks} looks at leases, ${figures.lockLooks} at locks and ${figures.compactionLooks} at the history that is kept; ${figures.concealedLooks} did not show all, ${figures.looksAtLearners} were at a node without a vote and ${figures.looksDuringChanges} during a change of voters`,
       `linearizability of ${figures.keysChecked} keys (${figures.keysUndecided} undecided, ${figures.keysForgotten} not checked after a forgotten name), of ${figures.joinedChecked} groups of keys that transactions join (${figures.joinedUndecided} undecided)`,
       `${this.lively} seeds with a liveness phase: progress after at most ${this.worst.progressTimeouts.toFixed(1)} election timeouts, ` +
         `at most ${this.worst.steadyElections} ballots while writes went through, the same state after at most ${Math.round(this.worst.convergenceMs)} ms; ${this.retentions} had as little history as they are to keep`,

@@ -17,6 +17,9 @@ export interface AutomationOptions {
   readonly stabilizationMs: number
 }
 
+/** How often nodes look at their members. */
+export const LOOK_INTERVAL_MS = 100
+
 /** All machines start within this time, unless the seed says otherwise. */
 export const BOOT_MS = 30
 
@@ -61,7 +64,7 @@ export function planOf(options: AutomationOptions, addresses: () => readonly str
     formation: formation === null ? null : { ...formation, discovery: { lookUp } },
     autopilot,
     stabilizationMs,
-    intervalMs: 100,
+    intervalMs: LOOK_INTERVAL_MS,
     probeTimeoutMs: 200,
   }
 }

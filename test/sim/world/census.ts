@@ -33,6 +33,8 @@ export const faultClasses = [
   'pause',
   'pause-leader',
   'slow-process',
+  'freeze-all',
+  'freeze-all-autopilot',
   'graceful-restart',
   // Clock
   'clock-drift',

@@ -40,7 +40,8 @@ export const faultGroups = [
   'relocations',
 ] as const
 
-export type FaultGroup = (typeof faultGroups)[number]
+/** Drawn apart from those above, so that seeds without it play as they did. */
+export type FaultGroup = (typeof faultGroups)[number] | 'freezes'
 
 /** Which nodes are asked to `initialize`, and with which members. */
 export type FormationKind =
@@ -118,6 +119,8 @@ export interface SimulationOptions {
   readonly importers: number
   /** Clients that look at the versions of keys, and at leases. */
   readonly viewers: number
+  /** Clients that look at single leases, at locks, and at how much history is kept. */
+  readonly inspectors: number
   /** Share of clients that speak to one node only for their whole life. */
   readonly stickyShare: number
   /** Share of reads that trust a lease. */
@@ -152,6 +155,9 @@ export const AUTH_FROM = 16_000_000_000
 
 /** From this seed on some clients import records, and some look at versions and at leases. Lower seeds play as they did. */
 export const IMPORTS_FROM = 25_000_000_000
+
+/** From this seed on some clients look at single leases, at locks, and at how much history is kept. Lower seeds play as they did. */
+export const INSPECTIONS_FROM = 40_000_000_000
 
 /** The longest lease that clients ask for, and the longest wait for a lock. */
 export const LEASE_TTL_MS_MAX = 3_000
@@ -317,7 +323,8 @@ export function drawOptions(seed: number, draw: Draw, on: Focus | null = null): 
   const leveled = withUpgrade(focused, draw)
   const repeating = seed < REPEATS_FROM ? leveled : withRepeats(leveled, draw)
   const guarded = seed < AUTH_FROM ? repeating : withAuth(repeating, draw)
-  const loaded = withWindowForLoad(seed < IMPORTS_FROM ? guarded : withImports(guarded, draw))
+  const importing = seed < IMPORTS_FROM ? guarded : withImports(guarded, draw)
+  const loaded = withWindowForLoad(seed < INSPECTIONS_FROM ? importing : withInspections(importing, draw))
   return loaded.faults.size === 0 ? loaded : { ...loaded, node: withAdmission(loaded.node, seed) }
 }
 
@@ -330,6 +337,22 @@ function withRepeats(options: SimulationOptions, draw: Draw): SimulationOptions 
 /** In a third of the seeds each: what imports write, and all keys that they join, makes histories dear to check. */
 function withImports(options: SimulationOptions, draw: Draw): SimulationOptions {
   return { ...options, importers: draw.pick([0, 0, 1]), viewers: draw.pick([0, 0, 1]) }
+}
+
+/** In half of the seeds. */
+function withInspections(options: SimulationOptions, draw: Draw): SimulationOptions {
+  return withFreezes({ ...options, inspectors: draw.pick([0, 0, 1, 2]) }, draw)
+}
+
+/** In a quarter of the seeds with faults. In half of these dead nodes are replaced automatically, and by nobody else. */
+function withFreezes(options: SimulationOptions, draw: Draw): SimulationOptions {
+  const { faults, automation } = options
+  if (faults.size === 0 || !draw.chance(0.25)) return options
+  const frozen = new Set<FaultGroup>([...faults, 'freezes'])
+  if (draw.chance(0.5)) return { ...options, faults: frozen }
+  frozen.delete('memberships')
+  const autopilot = { ...automation.autopilot, mode: 'on' as const }
+  return { ...options, faults: frozen, automation: { ...automation, autopilot } }
 }
 
 /** A secret is one of one cluster: where several can be formed, there are no tokens. */
@@ -391,6 +414,7 @@ function drawRest(
     auth: null,
     importers: 0,
     viewers: 0,
+    inspectors: 0,
     stickyShare: draw.pick([0, 0.5, 1]),
     leaseShare: draw.pick([0, 0.2, 0.7]),
     boundedShare: draw.pick([0, 0, 0.3]),
