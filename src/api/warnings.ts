@@ -8,6 +8,7 @@ export const warningCodes = [
   'same-id',
   'removed',
   'unsound-peer',
+  'build-too-old',
   'unformed',
   'disk-reserve',
   'writes-refused',

@@ -105,7 +105,9 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   if (format === FIRST_FORMAT) return { ...written, level: 0, history: null, leases: NO_LEASES, auth: 0 }
   const level = readU8(bytes, ringsEnd)
   if (level < 1 || level > FEATURE_LEVEL) {
-    throw new UnreadableStateError(`the state has feature level ${level}; this build knows 1 to ${FEATURE_LEVEL}`)
+    throw new UnreadableStateError(
+      `the state has feature level ${level}; this build knows 1 to ${FEATURE_LEVEL}: run the version of the other members, or a newer one`,
+    )
   }
   const history = readHistory(bytes, ringsEnd + 1, revision)
   const leasesAt = ringsEnd + 1 + 8 * HISTORY_NUMBERS

@@ -52,7 +52,7 @@ export class Inbox implements SnapshotGate {
     const { peers } = this.deps
     if (this.closed || !peers.speaksForUs(message)) return null
     const fault = this.hand(message)
-    if (fault !== null) peers.complain(message.from, `${message.type}: ${fault}`)
+    if (fault !== null) peers.complaints.add(message.from, `${message.type}: ${fault}`)
     return fault
   }
 
@@ -69,7 +69,7 @@ export class Inbox implements SnapshotGate {
       offerContradictionIn(driver.raft, from, header) ??
       membershipProblem(header.membership.membership) ??
       this.termFault(header.vote.leaderId.term)
-    if (fault !== null) peers.complain(from, `snapshot: ${fault}`)
+    if (fault !== null) peers.complaints.add(from, `snapshot: ${fault}`)
     return fault
   }
 
@@ -80,7 +80,7 @@ export class Inbox implements SnapshotGate {
   }
 
   private hand(message: PeerMessage): string | null {
-    const { forwarded, proposals, reads, leaderCalls } = this.deps
+    const { forwarded, proposals, reads, leaderCalls, peers } = this.deps
     switch (message.type) {
       case 'forward-request':
         return forwarded.onRequest(message)
@@ -98,7 +98,10 @@ export class Inbox implements SnapshotGate {
         return leaderCalls.onMessage(message)
       case 'append-request': {
         const read = readAppend(message)
-        return read.kind === 'unsound' ? read.detail : this.onRaftMessage(read.message)
+        if (read.kind === 'unsound') return read.detail
+        if (read.kind === 'sound') return this.onRaftMessage(read.message)
+        peers.onNewerBuild(message.from, read.error.message)
+        return null
       }
       default:
         return this.onRaftMessage(message)

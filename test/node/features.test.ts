@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { TransactionCommand } from '../../src/kv/index.ts'
+import { FEATURE_LEVEL, type TransactionCommand } from '../../src/kv/index.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { Features } from '../../src/node/requests/features.ts'
 import { nodeId } from '../../src/raft/index.ts'
@@ -176,3 +176,45 @@ t.test('a refused raise is tried again after a pause, and no more once the node 
   await c.pass(1_000)
   t.equal(raises, 2)
 })
+
+t.test('a node that does not know the level of the cluster is not taken in', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3, 4], LEVEL)
+  c.at(4).options = { ...c.at(4).options, featureLevelMax: 0, version: '0.0.1-older' }
+  const leader = await c.form([1, 2, 3])
+  await c.on(leader).execute(transaction)
+  await c.start(4)
+  const error = await refused(c.on(leader).addLearner(specOf(4)), 'member-mismatch')
+  t.match(
+    error.message,
+    /node 4 runs version 0.0.1-older, which knows feature level 0; this cluster has level 1: start that node with/,
+  )
+  await c.at(4).crash()
+  c.at(4).options = { ...c.at(4).options, ...LEVEL }
+  await c.start(4)
+  await c.on(leader).addLearner(specOf(4))
+})
+
+t.test(
+  'a node that is sent what is beyond its build takes none of it, goes on, and says which version it needs',
+  async (t) => {
+    const c = new TestCluster(t, [1, 2, 3], LEVEL)
+    const leader = await c.form()
+    await c.on(leader).execute(transaction)
+    await c.settled()
+    const other = leader === 1 ? 2 : 1
+    const before = c.at(other).view.last
+    const raise = { type: 'raise-level', level: FEATURE_LEVEL + 1, version: '9.9.9', retention: RETENTION } as const
+    const outcome = refused(c.on(leader).execute({ ...raise, idempotency: null }), 'outcome-unknown')
+    const warnings = () => c.on(other).status().warnings
+    await c.until('it is warned of', () => warnings().some(({ code }) => code === 'build-too-old'))
+    t.match(warnings(), [
+      {
+        code: 'build-too-old',
+        detail: new RegExp(`no entries of node ${leader}: .*level ${FEATURE_LEVEL + 1}.*run version 9.9.9 or`),
+      },
+    ])
+    t.equal(warnings().length, 1, 'its sender is not taken for unsound')
+    t.same(c.at(other).view.last, before)
+    await outcome
+  },
+)

@@ -255,7 +255,7 @@ t.test('a member is listed at other addresses, and where it lives again', async 
   const dialog = page.getByRole('dialog')
   const action = `Change the addresses of node ${other}`
   const move = async (raft: string, api: string): Promise<void> => {
-    await page.getByRole('button', { name: `Move node ${other}` }).press('Enter')
+    await page.getByRole('button', { name: `Move node ${other}`, exact: true }).press('Enter')
     await dialog.getByLabel('Address for its peers').fill(raft)
     await dialog.getByLabel('Address for clients').fill(api)
     await dialog.getByLabel(/^Type /).fill(String(other))

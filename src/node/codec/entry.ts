@@ -1,5 +1,6 @@
 import { commandFault } from '../../kv/index.ts'
 import { ENTRY_LENGTH_BYTES } from '../../lib/entries.ts'
+import { NewerBuildError } from '../../lib/newer-build-error.ts'
 import type {
   AppendRequest,
   EntryCodec,
@@ -165,13 +166,24 @@ export function membershipsOf(batch: LogBatch): StoredMembership[] {
 
 /** An append request whose entries this node can execute, with the memberships that they set; or what is wrong with it. */
 export type ReadAppend =
-  { readonly kind: 'sound'; readonly message: AppendRequest } | { readonly kind: 'unsound'; readonly detail: string }
+  | { readonly kind: 'sound'; readonly message: AppendRequest }
+  | { readonly kind: 'unsound'; readonly detail: string }
+  | { readonly kind: 'beyond-this-build'; readonly error: NewerBuildError }
 
 /**
  * Checks every entry that another node sends. An entry that this node cannot execute would stop it when the entry is applied, and again at
  * every start. The core does not read entries, so it is told which memberships they hold.
  */
 export function readAppend(message: AppendRequest): ReadAppend {
+  try {
+    return readBatches(message)
+  } catch (error) {
+    if (error instanceof NewerBuildError) return { kind: 'beyond-this-build', error }
+    throw error
+  }
+}
+
+function readBatches(message: AppendRequest): ReadAppend {
   const memberships: StoredMembership[] = []
   for (const batch of message.batches) {
     const before = memberships.length
@@ -201,7 +213,7 @@ function readBatch(batch: LogBatch, memberships: StoredMembership[]): string | n
   return null
 }
 
-/** Why this build cannot execute an entry, apart from its membership; null when it can. */
+/** Why this build cannot execute an entry, apart from its membership; null when it can. Throws `NewerBuildError`. */
 function entryFault(body: Buffer, from: number, to: number): string | null {
   switch (from < to ? body[from] : undefined) {
     case KIND_BLANK:
@@ -224,6 +236,16 @@ function membershipOrNull(bytes: Buffer): Membership | null {
   }
 }
 
+/** Of an entry that is not in any log yet. Leaders alone raise the level, and they append that themselves. */
+function ownFault(bytes: Buffer, start: number, end: number): string | null {
+  try {
+    return entryFault(bytes, start, end)
+  } catch (error) {
+    if (error instanceof NewerBuildError) return error.message
+    throw error
+  }
+}
+
 /** Checks entries that node `from` wants appended: they must be its own commands, and as many as it says. Null when they are in order. */
 export function faultOfForwarded(body: Uint8Array, count: number, from: NodeId): string | null {
   const bytes = asBuffer(body)
@@ -234,7 +256,7 @@ export function faultOfForwarded(body: Uint8Array, count: number, from: NodeId):
     const end = start + bytes.readUInt32LE(offset)
     if (end > bytes.length) break
     if (bytes[start] !== KIND_COMMAND) return 'an entry that is not a command'
-    const fault = entryFault(bytes, start, end)
+    const fault = ownFault(bytes, start, end)
     if (fault !== null) return fault
     if (bytes.readUInt32LE(start + 1) !== from) return 'a command of another node'
     offset = end

@@ -58,6 +58,14 @@ export class MemberProbe {
     const pledge = report.clusterId === null ? (report.candidacy?.pledge ?? null) : null
     if (pledge !== null && pledge.clusterId !== replica.ownCluster.id)
       throw pledgedElsewhere(report.id, pledge, isMember)
+    if (!isMember && report.level < replica.level) {
+      throw new RequestError(
+        'member-mismatch',
+        `node ${id} runs version ${report.version}, which knows feature level ${report.level}; this cluster has level ${replica.level}: ` +
+          'start that node with the version of the members, or a newer one, and add it again',
+        { found: report.id },
+      )
+    }
     const known = peers.incarnationOf(report.id)
     if (isMember && known !== null && known !== report.incarnation) {
       throw new RequestError(

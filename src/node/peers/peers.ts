@@ -44,13 +44,13 @@ export class Peers {
   private readonly connector: Connector
   private readonly doubles: Doubles
   private readonly warned: Warnings
-  private readonly complaints: Complaints
   private readonly refusals: RefusalLog
   private readonly attestations: IncarnationAttestations
   private readonly briefing: Briefing
   private readonly roles: PeerRoles
   readonly announcedAddresses: AnnouncedAddresses
   readonly removal: RemovalNotice
+  readonly complaints: Complaints
   private stopped = false
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
@@ -138,9 +138,9 @@ export class Peers {
     return [...this.warned.all, ...this.doubles.warnings, ...(warning === null ? [] : [warning])]
   }
 
-  /** `peer` said something that no sound member says. */
-  complain(peer: NodeId, detail: string): void {
-    this.complaints.add(peer, detail)
+  /** What `peer` wants in the log is beyond this build, which can only wait to be replaced: nobody ends a node by what it says. */
+  onNewerBuild(peer: NodeId, detail: string): void {
+    this.warned.raise('build-too-old', `self-${peer}`, `this node takes no entries of node ${peer}: ${detail}`)
   }
 
   isMember(peer: NodeId): boolean {
