@@ -164,9 +164,9 @@ export function stateStoreContract(t: Test, make: (t: Test) => StateFixture): vo
       fractions.every((fraction, i) => Math.abs(fraction - (i + 1) / 10) < 0.25),
       fractions.join(),
     )
-    // Estimates of keys that are far apart are in order; RocksDB counts rows in memory by sampling.
+    // RocksDB counts rows in memory by sampling: estimates are in order where keys are further apart than what they may be wrong by.
     t.ok(
-      fractions.every((fraction, i) => i < 2 || fraction > (fractions[i - 2] ?? 0)),
+      fractions.every((fraction, i) => i < 5 || fraction > (fractions[i - 5] ?? 0)),
       fractions.join(),
     )
     t.equal(await view.fractionUpTo(bytes('z')), 1)
