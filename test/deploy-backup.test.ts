@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { delimiter, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { exitCodes } from '../src/cli/terminal.ts'
@@ -12,6 +11,7 @@ import { runCommand } from './e2e/support/run-command.ts'
 import { root } from './support/deploy-files.ts'
 import { missing } from './support/missing.ts'
 import { temporaryDirectory } from './support/temporary-directory.ts'
+import { listenUntilEnd } from './support/loopback-server.ts'
 
 const script = join(root, 'deploy/backup/nightly.sh')
 const DAY_S = 86_400
@@ -22,13 +22,8 @@ async function hangingServer(t: Test): Promise<string> {
     response.writeHead(200, { 'quorate-revision': '1', 'quorate-snapshot-bytes': '1' })
     response.write('a first piece')
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const host = await listenUntilEnd(t, server)
+  return `http://${host}`
 }
 
 /** A directory with the program as `quorate`, and variables with which a shell finds it. */

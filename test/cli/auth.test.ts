@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { gunzipSync } from 'node:zlib'
@@ -13,6 +12,7 @@ import { toError } from '../../src/lib/to-error.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
+import { listenUntilEnd } from '../support/loopback-server.ts'
 
 const SECRET = /^quorate_[A-Za-z0-9_-]{43}\n$/
 const PROOF = 'a secret that only the file has'
@@ -160,12 +160,8 @@ async function losesAnswers(owner: Owner, api: string, lost: number): Promise<st
       })
       .catch((error: unknown) => response.destroy(toError(error)))
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  owner.teardown(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const host = await listenUntilEnd(owner, server)
+  return `http://${host}`
 }
 
 t.test('a lost answer to the first bootstrap locks nobody out', async (t) => {
@@ -315,16 +311,10 @@ t.test('diagnose says what it may not have, and what an older node does not tell
       async (answer) => response.writeHead(answer.status).end(await answer.text()),
     )
   })
-  const port = await new Promise<number>((resolve) => {
-    older.listen(0, '127.0.0.1', () => resolve((older.address() as AddressInfo).port))
-  })
-  t.teardown(() => {
-    older.close()
-    older.closeAllConnections()
-  })
-  const words = ['diagnose', '-', '--server', `http://127.0.0.1:${port}`]
+  const olderHost = await listenUntilEnd(t, older)
+  const words = ['diagnose', '-', '--server', `http://${olderHost}`]
   const { code, err } = await runCli(words, { environment: { QUORATE_TOKEN: admin } })
   t.equal(code, 0, err)
-  t.match(err, `without the settings and the log of http://127.0.0.1:${port}: its version does not tell them\n`)
+  t.match(err, `without the settings and the log of http://${olderHost}: its version does not tell them\n`)
   t.notMatch(err, `log of ${api}`, 'the node itself tells them')
 })

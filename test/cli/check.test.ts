@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readFile, stat } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseTarGzip } from 'nanotar'
@@ -18,6 +17,7 @@ import { missing } from '../support/missing.ts'
 import { runCli, type Ran } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
+import { listenUntilEnd } from '../support/loopback-server.ts'
 
 const never = async (): Promise<void> => await new Promise(() => undefined)
 
@@ -60,12 +60,8 @@ async function lyingProxy(owner: Owner, origin: string, nth: number): Promise<st
     forwarded.on('error', () => outbound.destroy())
     inbound.pipe(forwarded)
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  owner.teardown(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const host = await listenUntilEnd(owner, server)
+  return `http://${host}`
 }
 
 t.test('check consistency', async (t) => {

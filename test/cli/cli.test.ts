@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer as createSecureServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -12,11 +11,12 @@ import { formatTable } from '../../src/cli/table.ts'
 import { exitCodes } from '../../src/cli/terminal.ts'
 import type { ClusterStatus, NodeStateView } from '../../src/api/cluster.ts'
 import { authority, issue, writePems } from '../support/certificates.ts'
-import { prints, runCli, type Ran } from '../support/run-cli.ts'
+import { prints, runCli, silentTerminal, type Ran } from '../support/run-cli.ts'
 import { byBytes, strangeKeys, strangersToKeys, strangeValues } from '../support/strange.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
 import { eventually, listen, problem } from './support/stand-in.ts'
+import { listenUntilEnd } from '../support/loopback-server.ts'
 
 const stance = { decision: 'none', reason: '', sinceMs: 0 } as const
 /** A node that belongs to nothing. */
@@ -692,19 +692,8 @@ t.test('watching keeps nothing of what it has shown', async (t) => {
   }
   let grown = Number.NaN
   const code = await runProgram(['cluster', 'status', '--watch', '100ms', '--server', server], {
-    environment: {},
-    interactive: false,
-    interactiveErrors: false,
-    hasInput: false,
-    commandLine: () => null,
-    print: () => undefined,
-    printPiece: async () => undefined,
+    ...silentTerminal,
     printError: (text) => t.fail(text),
-    readInput: async () => await Promise.reject(new Error('nothing is typed in')),
-    input: () => {
-      throw new Error('nothing is typed in')
-    },
-    beforeSignalEnds: () => () => undefined,
     untilInterrupted: async () => {
       const early = await heapAfter(4)
       grown = (await heapAfter(16)) - early
@@ -827,12 +816,8 @@ t.test('a token that goes by https is sent nowhere by http, whatever the members
     const view = { ...clusterAnswer, clusterId: 'one', leader: 1, membership: shown }
     response.writeHead(200, { 'quorate-revision': '1' }).end(JSON.stringify(view))
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.teardown(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const host = await listenUntilEnd(t, server)
+  const origin = `https://${host}`
   nodes[1].api = origin
   const secret = ['--token', 'quorate_secret', '--ca', ca, '--server', origin]
 

@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +11,7 @@ import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
 import { byBytes, strangeKeys } from '../support/strange.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
+import { listenUntilEnd } from '../support/loopback-server.ts'
 
 const program = fileURLToPath(new URL('../../dist/quorate.cjs', import.meta.url))
 
@@ -189,13 +189,8 @@ t.test('a renewal that fails is repeated in the time of the lease, by one server
       socket.destroy()
     } else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(document))
   })
-  server.listen(0, '127.0.0.1')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  await once(server, 'listening')
-  const words = ['lease', 'keepalive', '7', '--server', `http://127.0.0.1:${(server.address() as AddressInfo).port}`]
+  const host = await listenUntilEnd(t, server)
+  const words = ['lease', 'keepalive', '7', '--server', `http://${host}`]
   failing = 3
   const interrupt = async (printed: () => string): Promise<void> => {
     await until('two renewals', async () => (printed().split('\n').length > 2 ? true : null))

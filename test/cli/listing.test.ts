@@ -1,34 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { printListing, tableLines } from '../../src/cli/listing.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { formatTable } from '../../src/cli/table.ts'
-import type { Terminal } from '../../src/cli/terminal.ts'
+import { silentTerminal } from '../support/run-cli.ts'
 import { limits } from '../../src/limits.ts'
 import { builtProgram } from '../e2e/support/node-process.ts'
 import { collect, thrownBy } from '../support/outcomes.ts'
+import { listenUntilEnd } from '../support/loopback-server.ts'
 
 /* What lists may list a million things: commands print while they read, in memory that does not grow. */
-
-const silentTerminal: Terminal = {
-  environment: {},
-  interactive: false,
-  interactiveErrors: false,
-  hasInput: false,
-  commandLine: () => null,
-  print: () => undefined,
-  printPiece: async () => undefined,
-  printError: () => undefined,
-  readInput: async () => Buffer.of(),
-  input: async function* () {
-    yield await Promise.resolve(Buffer.of())
-  },
-  untilInterrupted: async () => undefined,
-  beforeSignalEnds: () => () => undefined,
-}
 
 async function* numbered(count: number): AsyncGenerator<string[]> {
   for (let at = 0; at < count; at++) yield await Promise.resolve([`key ${at}`, String(at), 'v'])
@@ -115,14 +98,8 @@ async function largeNode(t: Test, pages: number, onLast: () => void = () => unde
     response.writeHead(200, { 'content-type': 'application/json', 'quorate-revision': '1' })
     response.end(JSON.stringify(pageOf(request, pages)))
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const host = await listenUntilEnd(t, server)
+  return `http://${host}`
 }
 
 t.test('every command that lists prints while it reads', async (t) => {

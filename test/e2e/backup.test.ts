@@ -16,6 +16,7 @@ import { eventually } from './support/eventually.ts'
 import { contradictions, holdingsOf } from './support/holdings.ts'
 import { Load } from './support/load.ts'
 import type { NodeProcess } from './support/node-process.ts'
+import { listenUntilEnd } from '../support/loopback-server.ts'
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 
@@ -261,15 +262,8 @@ t.test('what is cut on its way gets no name', async (t) => {
     response.writeHead(200, { 'quorate-revision': '1', 'quorate-snapshot-bytes': '1' })
     response.write(bytes.subarray(0, 9_000), () => (ending === 'cleanly' ? response.end() : response.destroy()))
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : 0
-  const words = ['backup', join(directory, 'b.backup'), '--server', `http://127.0.0.1:${port}`]
+  const host = await listenUntilEnd(t, server)
+  const words = ['backup', join(directory, 'b.backup'), '--server', `http://${host}`]
   t.match(await runCli(words), { code: 12, err: /what the node has sent cannot be used: it is cut off/ })
   ending = 'broken'
   t.match(await runCli(words), { code: 9, err: /the answer was cut off/ })

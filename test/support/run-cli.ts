@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import { runProgram } from '../../src/cli/program.ts'
+import type { Terminal } from '../../src/cli/terminal.ts'
 
 export interface Ran {
   readonly code: number
@@ -20,11 +21,31 @@ export interface CliWorld {
   readonly interrupt?: (printed: () => string) => Promise<void>
 }
 
+/** A terminal that shows nothing, with nobody at it. */
+export const silentTerminal: Terminal = {
+  environment: {},
+  interactive: false,
+  interactiveErrors: false,
+  hasInput: false,
+  commandLine: () => null,
+  print: () => undefined,
+  printPiece: async () => undefined,
+  printError: () => undefined,
+  readInput: async () => Buffer.of(),
+  input: async function* () {
+    yield await Promise.resolve(Buffer.of())
+  },
+  untilInterrupted: async () => undefined,
+  beforeSignalEnds: () => () => undefined,
+}
+
 /** Runs one command line within this process, with a terminal in memory. */
 export async function runCli(words: readonly string[], world: CliWorld = {}): Promise<Ran> {
   const out: Buffer[] = []
   let err = ''
+  const typed = Buffer.from(world.input ?? '')
   const code = await runProgram(words, {
+    ...silentTerminal,
     environment: world.environment ?? {},
     interactive: world.interactive ?? false,
     interactiveErrors: world.interactiveErrors ?? false,
@@ -35,12 +56,11 @@ export async function runCli(words: readonly string[], world: CliWorld = {}): Pr
       err += text
     },
     hasInput: world.input !== undefined,
-    readInput: async () => Buffer.from(world.input ?? ''),
+    readInput: async () => typed,
     input: async function* () {
-      yield Buffer.from(world.input ?? '')
+      yield typed
     },
     untilInterrupted: async () => await world.interrupt?.(() => Buffer.concat(out).toString('utf8')),
-    beforeSignalEnds: () => () => undefined,
   })
   const bytes = Buffer.concat(out)
   return { code, out: bytes.toString('utf8'), bytes, err }

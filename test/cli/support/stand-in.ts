@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Owner } from '../../support/temporary-directory.ts'
+import { listenUntilEnd } from '../../support/loopback-server.ts'
 
 /** Polls `holds` until it is true. */
 export async function eventually(holds: () => boolean): Promise<void> {
@@ -16,13 +16,7 @@ export type Answering = (request: IncomingMessage, response: ServerResponse) => 
 
 /** A server that is no node, until the test ends. Its address. */
 export async function listen(owner: Owner, answer: Answering): Promise<string> {
-  const server = createServer(answer)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  owner.teardown(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+  return await listenUntilEnd(owner, createServer(answer))
 }
 
 /** Answers as a node does that refuses. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
+import { listenUntilEnd } from '../../support/loopback-server.ts'
 
 /** A write that a node was sent, and what it answered. */
 export interface Passed {
@@ -41,14 +41,8 @@ export class LossyProxies {
     const server = createServer((request, response) => {
       this.pass(new URL(origin), request, response).catch((error: unknown) => response.destroy(error as Error))
     })
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    t.teardown(async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    })
-    return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    const host = await listenUntilEnd(t, server)
+    return new URL(`http://${host}`)
   }
 
   private async pass(origin: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {

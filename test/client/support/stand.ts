@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import { QuorateClient, type ClientOptions } from '../../../src/client/index.ts'
+import { listenUntilEnd } from '../../support/loopback-server.ts'
 
 export interface Asked {
   readonly method: string
@@ -31,14 +32,8 @@ export async function stand(t: Test, answer: Answering): Promise<Stand> {
     asked.push({ method: request.method ?? '', path: pathname, timeoutMs, query: searchParams, idempotencyKey })
     answer(request, response, timeoutMs ?? 0)
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
-  return { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), asked }
+  const host = await listenUntilEnd(t, server)
+  return { url: new URL(`http://${host}`), asked }
 }
 
 /** Takes requests and never answers, as a stopped process does. */
