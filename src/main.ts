@@ -47,7 +47,7 @@ function beforeSignalEnds(cleanUp: () => void): () => void {
   const end = (signal: NodeJS.Signals): void => {
     takeBack()
     cleanUp()
-    // Who waits for this process is to see which signal ended it.
+    // The parent process sees which signal ended this one.
     process.kill(process.pid, signal)
     // Process 1 of a container is not ended by a signal of its own.
     process.exit(128 + constants.signals[signal])

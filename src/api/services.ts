@@ -280,13 +280,13 @@ export interface AuthAccess {
   /** Roles and tokens as this node knows them; null: there are none, and everybody may do everything. */
   readonly table: AuthTable | null
   /**
-   * Looks up the token whose secret has this hash, and whether it may do all of `needs`. `hash` null: the client sent no token. `timeoutMs`: how
-   * long that may take at most.
+   * Looks up the token whose secret has this hash, and whether it may do all of `needs`. `hash` null: the client sent no token. `timeoutMs`
+   * returns how long that may take at most; it is called only when that takes time.
    */
   admit(
     hash: string | null,
     needs: readonly Need[],
-    timeoutMs: number,
+    timeoutMs: () => number,
     caller: Caller | null,
   ): Admission | Promise<Admission>
   /** The valid token whose secret has this hash, as far as this node knows; null: there is none. */

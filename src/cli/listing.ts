@@ -43,21 +43,20 @@ export async function* tableLines(
   rows: AsyncIterable<readonly string[]>,
   headsAlone: boolean,
 ): AsyncGenerator<string> {
-  let first: (readonly string[])[] | null = []
-  let line = tableShape([heads])
-  const begun = function* (rows: readonly (readonly string[])[]): Generator<string> {
-    line = tableShape([heads, ...rows])
-    for (const row of [heads, ...rows]) yield line(row)
+  const first: (readonly string[])[] = []
+  let line = null as ReturnType<typeof tableShape> | null
+  const begin = (): string[] => {
+    const all = [heads, ...first]
+    line = tableShape(all)
+    return all.map(line)
   }
   for await (const row of rows) {
-    if (first === null) {
+    if (line !== null) {
       yield line(row)
       continue
     }
     first.push(row)
-    if (first.length < limits.listItemsMax) continue
-    yield* begun(first)
-    first = null
+    if (first.length === limits.listItemsMax) yield* begin()
   }
-  if (first !== null && (headsAlone || first.length > 0)) yield* begun(first)
+  if (line === null && (headsAlone || first.length > 0)) yield* begin()
 }

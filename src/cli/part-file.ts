@@ -14,7 +14,9 @@ export function unwritable(path: string, { message }: Error): string {
 
 const TAKEN = 'another command has begun to write the same file'
 
-/** A file under another name until it is whole; a signal that ends the process removes what there is. What is no file, such as a device or a pipe, is written to as it is. */
+/**
+ * A file that has another name until it is whole. A signal that ends the process removes what there is. A device or a pipe is written to as it is.
+ */
 export class PartFile {
   private readonly name: string
   private readonly partName: string

@@ -4,7 +4,7 @@ export function formatTable(heads: readonly string[], rows: readonly (readonly s
   return all.map(tableShape(all)).join('')
 }
 
-/** What makes a line of a row, in columns that are as wide as `rows` need, of which the first has all of them. */
+/** Returns the function that lays a row out as a line. Columns are as wide as `rows` need. The first row has every column. */
 export function tableShape(rows: readonly (readonly string[])[]): (cells: readonly string[]) => string {
   const widths = (rows[0] ?? []).map((_, column) => widest(rows.map((row) => row[column] ?? '')))
   return (cells) => {

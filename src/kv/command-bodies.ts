@@ -1,5 +1,4 @@
 import { assert } from '../lib/assert.ts'
-import { NewerBuildError } from '../lib/newer-build-error.ts'
 import { DamagedBytesError, readWhole, type ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { AUTH_TYPES, encodeAuthBody, readAuthBody } from './auth-codec.ts'
@@ -48,6 +47,11 @@ type BodyType = BodyCommand['type']
 /** A damaged version in a raise of the level cannot make a message longer than this. */
 const VERSION_CHARACTERS_MAX = 100
 
+/** The cluster has commands that this build does not know. The command that says so is sound. */
+export class LevelTooHighError extends Error {
+  override readonly name = 'LevelTooHighError'
+}
+
 export function bodyNumberOf({ type }: BodyCommand): number {
   return TYPES[type]
 }
@@ -78,7 +82,7 @@ export function encodeBody(command: BodyCommand): Uint8Array {
   }
 }
 
-/** Throws what `damaged` makes of the fault, or `NewerBuildError`. `number`: one of those that `isBodyNumber` knows. */
+/** Throws what `damaged` makes of the fault, or `LevelTooHighError`. `number`: one of those that `isBodyNumber` knows. */
 export function readBody(number: number, bytes: Uint8Array, damaged: (what: string) => Error): WithoutTag<BodyCommand> {
   return readWhole(bytes, (reader) => readParts(number, reader), damaged)
 }
@@ -119,7 +123,7 @@ function readRaise(reader: ByteReader) {
   const level = reader.u32()
   const version = reader.text().slice(0, VERSION_CHARACTERS_MAX)
   if (level > FEATURE_LEVEL) {
-    throw new NewerBuildError(
+    throw new LevelTooHighError(
       `the cluster is at feature level ${level}, which version ${version} has raised; this build knows level ${FEATURE_LEVEL}: run version ${version} or a newer one`,
     )
   }

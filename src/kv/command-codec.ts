@@ -1,7 +1,7 @@
 import { assert } from '../lib/assert.ts'
 import { limits } from '../limits.ts'
 import { isAuthCommand } from './auth-codec.ts'
-import { bodyFault, bodyNumberOf, encodeBody, isBodyNumber, readBody } from './command-bodies.ts'
+import { bodyFault, bodyNumberOf, encodeBody, isBodyNumber, LevelTooHighError, readBody } from './command-bodies.ts'
 import type { Command, Condition, DeleteRangeCommand, IdempotencyTag, KeyLease, PutCommand } from './command.ts'
 import { readU8, readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.ts'
 import type { Key, RowKey } from './key.ts'
@@ -67,6 +67,16 @@ export function isTagName(name: string): boolean {
  */
 export class UnknownCommandError extends Error {
   override readonly name = 'UnknownCommandError'
+}
+
+/** Whether a command that this build cannot execute is sound, and a newer build can: it raises the feature level beyond this build. */
+export function isBeyondThisBuild(bytes: Uint8Array): boolean {
+  try {
+    decodeCommand(bytes)
+    return false
+  } catch (error) {
+    return error instanceof UnknownCommandError && error.cause instanceof LevelTooHighError
+  }
 }
 
 /** Encodes the command into bytes of its own. Every command that passes the checks here decodes to an equal one. */
@@ -185,7 +195,7 @@ interface Layout {
   readonly secondAt: number
 }
 
-/** Values are slices of `bytes`, not copies. Throws `UnknownCommandError`, `NewerBuildError` and nothing else. */
+/** Values are slices of `bytes`, not copies. Throws `UnknownCommandError` and nothing else. */
 export function decodeCommand(bytes: Uint8Array): Command {
   const layout = layoutOf(bytes)
   const command = decodeParts(bytes, layout)
@@ -216,8 +226,7 @@ function decodeParts(bytes: Uint8Array, layout: Layout): Command {
 
 /**
  * Why `bytes`, which somebody else wants in the log, are not a command that this build executes; null when they are one. Every command of
- * the API passes. Cheaper than decoding, because every entry that a peer sends is checked like this. Throws `NewerBuildError` for a command that
- * is sound, and beyond this build.
+ * the API passes. Cheaper than decoding, because every entry that a peer sends is checked like this.
  */
 export function commandFault(bytes: Uint8Array): string | null {
   try {
@@ -292,7 +301,11 @@ function checkFlags(type: number, flags: number): void {
 }
 
 function readBodyAt(bytes: Uint8Array, at: number, type: number) {
-  return readBody(type, bytes.subarray(at), damaged)
+  try {
+    return readBody(type, bytes.subarray(at), damaged)
+  } catch (error) {
+    throw error instanceof LevelTooHighError ? new UnknownCommandError(error.message, { cause: error }) : error
+  }
 }
 
 function readCondition(bytes: Uint8Array, at: number, flags: number): Condition | null {

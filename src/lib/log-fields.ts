@@ -1,6 +1,6 @@
 /**
- * What a line of the log tells besides its message. The names that every line has already are not among them: a line with two values under one
- * name means another thing to each of its readers.
+ * What a line of the log tells besides its message. The names that every line has already are not among them: readers of
+ * a line with two values under one name disagree on which of them counts.
  */
 export interface LogFields {
   readonly level?: never

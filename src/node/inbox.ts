@@ -100,7 +100,7 @@ export class Inbox implements SnapshotGate {
         const read = readAppend(message)
         if (read.kind === 'unsound') return read.detail
         if (read.kind === 'sound') return this.onRaftMessage(read.message)
-        peers.onNewerBuild(message.from, read.error.message)
+        peers.onNewerBuild(message.from, read.detail)
         return null
       }
       default:

@@ -156,17 +156,18 @@ export function stateStoreContract(t: Test, make: (t: Test) => StateFixture): vo
       names.map((name) => put(name, 'v'.repeat(500))),
       bytes('m'),
     )
+    // RocksDB estimates what is in memory only by drawing samples of it: nobody can say how far off those are.
+    await store.flush()
     const view = await store.view()
     const fractions = await Promise.all(
       names.filter((_, i) => i % 400 === 399).map((name) => view.fractionUpTo(bytes(name))),
     )
     t.ok(
-      fractions.every((fraction, i) => Math.abs(fraction - (i + 1) / 10) < 0.25),
+      fractions.every((fraction, i) => Math.abs(fraction - (i + 1) / 10) < 0.02),
       fractions.join(),
     )
-    // RocksDB counts rows in memory by sampling: estimates are in order where keys are further apart than what they may be wrong by.
     t.ok(
-      fractions.every((fraction, i) => i < 5 || fraction > (fractions[i - 5] ?? 0)),
+      fractions.every((fraction, i) => i === 0 || fraction > (fractions[i - 1] ?? 0)),
       fractions.join(),
     )
     t.equal(await view.fractionUpTo(bytes('z')), 1)

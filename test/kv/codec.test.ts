@@ -8,6 +8,7 @@ import {
   ReceivedRows,
   UnknownCommandError,
   commandFault,
+  isBeyondThisBuild,
   UnreadableStateError,
   decodeCommand,
   decodeMachineState,
@@ -43,7 +44,6 @@ import {
 } from '../../src/kv/row.ts'
 import { InvariantError } from '../../src/lib/assert.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
-import { NewerBuildError } from '../../src/lib/newer-build-error.ts'
 import { limits } from '../../src/limits.ts'
 import { del, deleteRange, key, put } from './support/batch-store.ts'
 
@@ -288,11 +288,14 @@ t.test('commands', async (t) => {
     const raise = (level: number, version: string) =>
       encodeCommand({ type: 'raise-level', level, version, retention, idempotency: null })
     t.throws(() => decodeCommand(raise(FEATURE_LEVEL + 1, '9.8.7')), {
-      name: 'NewerBuildError',
+      name: 'UnknownCommandError',
       message: /feature level 2, .* version 9\.8\.7 .* this build knows level 1: run version 9\.8\.7 or a newer one/,
     })
     const far = raise(FEATURE_LEVEL + 1, 'x'.repeat(60_000))
-    t.throws(() => commandFault(far), { name: 'NewerBuildError', message: /^.{1,500}$/ })
+    t.match(commandFault(far), /^.{1,500}$/)
+    t.ok(isBeyondThisBuild(far), 'it is sound')
+    t.notOk(isBeyondThisBuild(raise(FEATURE_LEVEL, '1')), 'this build executes it')
+    t.notOk(isBeyondThisBuild(far.subarray(1)), 'it is damaged')
     t.match(commandFault(raise(0, '1')), /raises the level to 0/)
     const levels = COMMANDS.map((command) => [command.type, levelOf(command)] as const)
     t.same(Object.fromEntries(levels), {
@@ -528,7 +531,7 @@ function refuses(bytes: Uint8Array): boolean {
     decodeCommand(bytes)
     return false
   } catch (error) {
-    if (error instanceof UnknownCommandError || error instanceof NewerBuildError) return true
+    if (error instanceof UnknownCommandError) return true
     throw error
   }
 }

@@ -101,14 +101,14 @@ export function guardRoutes(app: FastifyInstance, auth: AuthAccess, { budgets, w
       // A request that is denied is a request.
       return (token === null ? null : budgets.take(token, request, reply)) ?? denied ?? null
     }
-    const timeoutMs = timeoutIn(request.query as QueryText)
+    const timeoutMs = (): number => timeoutIn(request.query as QueryText)
     const admission = isOpen ? NOBODY : auth.admit(hash, needs, timeoutMs, callerOf(reply) ?? null)
     const isConfirmed = typeof wanted === 'object' && wanted.isConfirmed
     if (!(admission instanceof Promise) && !isConfirmed) return done(enter(admission) ?? undefined)
     void tell(done, async () => {
       const refusal = enter(await admission)
       if (refusal !== null) throw refusal
-      if (isConfirmed) await request.access.confirm(needs, timeoutMs, reply)
+      if (isConfirmed) await request.access.confirm(needs, timeoutMs(), reply)
     })
   })
 }

@@ -1,6 +1,5 @@
-import { commandFault } from '../../kv/index.ts'
+import { commandFault, isBeyondThisBuild } from '../../kv/index.ts'
 import { ENTRY_LENGTH_BYTES } from '../../lib/entries.ts'
-import { NewerBuildError } from '../../lib/newer-build-error.ts'
 import type {
   AppendRequest,
   EntryCodec,
@@ -165,47 +164,41 @@ export function membershipsOf(batch: LogBatch): StoredMembership[] {
 }
 
 /** An append request whose entries this node can execute, with the memberships that they set; or what is wrong with it. */
-export type ReadAppend =
-  | { readonly kind: 'sound'; readonly message: AppendRequest }
-  | { readonly kind: 'unsound'; readonly detail: string }
-  | { readonly kind: 'beyond-this-build'; readonly error: NewerBuildError }
+export type ReadAppend = { readonly kind: 'sound'; readonly message: AppendRequest } | RefusedAppend
+
+interface RefusedAppend {
+  readonly kind: 'unsound' | 'beyond-this-build'
+  readonly detail: string
+}
 
 /**
  * Checks every entry that another node sends. An entry that this node cannot execute would stop it when the entry is applied, and again at
  * every start. The core does not read entries, so it is told which memberships they hold.
  */
 export function readAppend(message: AppendRequest): ReadAppend {
-  try {
-    return readBatches(message)
-  } catch (error) {
-    if (error instanceof NewerBuildError) return { kind: 'beyond-this-build', error }
-    throw error
-  }
-}
-
-function readBatches(message: AppendRequest): ReadAppend {
   const memberships: StoredMembership[] = []
   for (const batch of message.batches) {
     const before = memberships.length
-    const detail = readBatch(batch, memberships)
-    if (detail !== null) return { kind: 'unsound', detail }
+    const refused = readBatch(batch, memberships)
+    if (refused !== null) return refused
     if (memberships.length - before !== batch.membershipCount)
-      return { kind: 'unsound', detail: 'a batch does not hold as many memberships as it says' }
+      return unsound('a batch does not hold as many memberships as it says')
   }
   return { kind: 'sound', message: memberships.length === 0 ? message : { ...message, memberships } }
 }
 
-function readBatch(batch: LogBatch, memberships: StoredMembership[]): string | null {
+function readBatch(batch: LogBatch, memberships: StoredMembership[]): RefusedAppend | null {
   const body = asBuffer(batch.body)
   let index: number = batch.first
   for (let offset = 0; offset < body.length; index++) {
     const from = offset + ENTRY_LENGTH_BYTES
     const to = from + body.readUInt32LE(offset)
     const fault = entryFault(body, from, to)
-    if (fault !== null) return `entry ${index}: ${fault}`
+    if (fault !== null && isBeyond(body, from, to)) return { kind: 'beyond-this-build', detail: fault }
+    if (fault !== null) return unsound(`entry ${index}: ${fault}`)
     if (body[from] === KIND_MEMBERSHIP) {
       const membership = membershipOrNull(body.subarray(from + 1, to))
-      if (membership === null) return `entry ${index} is not a membership`
+      if (membership === null) return unsound(`entry ${index} is not a membership`)
       memberships.push({ logId: { leaderId: batch.leaderId, index: logIndex(index) }, membership })
     }
     offset = to
@@ -213,7 +206,16 @@ function readBatch(batch: LogBatch, memberships: StoredMembership[]): string | n
   return null
 }
 
-/** Why this build cannot execute an entry, apart from its membership; null when it can. Throws `NewerBuildError`. */
+function unsound(detail: string): RefusedAppend {
+  return { kind: 'unsound', detail }
+}
+
+/** Whether an entry that this build cannot execute is sound nevertheless. */
+function isBeyond(body: Buffer, from: number, to: number): boolean {
+  return body[from] === KIND_COMMAND && isBeyondThisBuild(body.subarray(from + COMMAND_HEADER_BYTES, to))
+}
+
+/** Why this build cannot execute an entry, apart from its membership; null when it can. */
 function entryFault(body: Buffer, from: number, to: number): string | null {
   switch (from < to ? body[from] : undefined) {
     case KIND_BLANK:
@@ -236,16 +238,6 @@ function membershipOrNull(bytes: Buffer): Membership | null {
   }
 }
 
-/** Of an entry that is not in any log yet. Leaders alone raise the level, and they append that themselves. */
-function ownFault(bytes: Buffer, start: number, end: number): string | null {
-  try {
-    return entryFault(bytes, start, end)
-  } catch (error) {
-    if (error instanceof NewerBuildError) return error.message
-    throw error
-  }
-}
-
 /** Checks entries that node `from` wants appended: they must be its own commands, and as many as it says. Null when they are in order. */
 export function faultOfForwarded(body: Uint8Array, count: number, from: NodeId): string | null {
   const bytes = asBuffer(body)
@@ -256,7 +248,7 @@ export function faultOfForwarded(body: Uint8Array, count: number, from: NodeId):
     const end = start + bytes.readUInt32LE(offset)
     if (end > bytes.length) break
     if (bytes[start] !== KIND_COMMAND) return 'an entry that is not a command'
-    const fault = ownFault(bytes, start, end)
+    const fault = entryFault(bytes, start, end)
     if (fault !== null) return fault
     if (bytes.readUInt32LE(start + 1) !== from) return 'a command of another node'
     offset = end

@@ -138,7 +138,7 @@ export class Peers {
     return [...this.warned.all, ...this.doubles.warnings, ...(warning === null ? [] : [warning])]
   }
 
-  /** What `peer` wants in the log is beyond this build, which can only wait to be replaced: nobody ends a node by what it says. */
+  /** This build does not know what `peer` wants in the log. The node goes on: no peer may end it by what it says. */
   onNewerBuild(peer: NodeId, detail: string): void {
     this.warned.raise('build-too-old', `self-${peer}`, `this node takes no entries of node ${peer}: ${detail}`)
   }

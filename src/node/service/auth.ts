@@ -35,13 +35,13 @@ export class Auth implements AuthAccess {
   admit(
     hash: string | null,
     needs: readonly Need[],
-    timeoutMs: number,
+    timeoutMs: () => number,
     caller: Caller | null,
   ): Admission | Promise<Admission> {
     const admission = this.look(hash, needs)
     const isUncertain = this.mayLackTokens || ('denied' in admission && hash !== null)
     if (!isUncertain) return admission
-    if (this.confirming < limits.auth.confirmationsMax) return this.lookAgain(hash, needs, timeoutMs, caller)
+    if (this.confirming < limits.auth.confirmationsMax) return this.lookAgain(hash, needs, timeoutMs(), caller)
     const denied = new RequestError(
       'overloaded',
       'too many requests wait until their tokens are known; try again later',

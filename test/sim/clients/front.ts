@@ -98,7 +98,7 @@ export async function admit(
 ): Promise<Admitted> {
   // Without tokens, whoever reads or writes keys is judged when that takes effect.
   if (needs === null && auth.table === null) return new Admitted(auth, secret, null)
-  const { token, denied } = await auth.admit(secret, needs ?? NOTHING, limits.requestTimeoutMsDefault, caller)
+  const { token, denied } = await auth.admit(secret, needs ?? NOTHING, () => limits.requestTimeoutMsDefault, caller)
   if (denied !== undefined) throw denied
   return new Admitted(auth, secret, token)
 }
