@@ -115,11 +115,18 @@ t.test('every night: what is old goes although backups fail, but never the newes
   await put('before the upgrade.backup', 400)
   await put(`${nameOf(39)}.part`, 39)
   await put(`${nameOf(0)}.part`, 0)
+  await put('from-elsewhere.backup.part', 2)
+  const before = (await readdir(place)).toSorted()
+  for (const wrong of [['0'], ['30', '0'], ['30', 'seven'], ['-1'], ['030']]) {
+    const refused = await night(...wrong)
+    t.match(refused, { code: 1, err: /DAYS and COUNT must be whole numbers from 1; nothing was removed/ }, wrong.join())
+    t.same(refused.left, before, 'no number of backups is kept by mistake')
+  }
   const failed = await night()
   t.equal(failed.code, exitCodes.unreachable, 'the failure of the backup is that of the run')
   const newest = old.slice(0, 7).map(nameOf)
-  const kept = [...newest, 'before the upgrade.backup']
-  t.same(failed.left, kept.toSorted(), 'no part is left but one of this hour, which the backup itself takes')
+  const kept = [...newest, 'before the upgrade.backup', 'from-elsewhere.backup.part']
+  t.same(failed.left, kept.toSorted(), 'no part of its own is left but one of this hour, which the backup itself takes')
   t.same((await night()).left, kept.toSorted(), 'however often it fails')
 
   for (let days = 1; days < 12; days++) await put(nameOf(days), days)
@@ -128,7 +135,7 @@ t.test('every night: what is old goes although backups fail, but never the newes
     [],
     'with eleven newer ones, those of more than thirty days go',
   )
-  t.equal((await night('5', '2')).left.length, 1 + 5, 'the days and the number may be given')
+  t.equal((await night('5', '2')).left.length, 2 + 5, 'the days and the number may be given')
   const blocked = await runCommand(t, ['/bin/sh', script], { environment })
   t.match(blocked, { code: /[12]/, err: /name the directory of the backups/ })
   t.notOk(existsSync(join(place, `${nameOf(0)}.backup`)))
