@@ -73,19 +73,23 @@ t.test('a restore on Kubernetes: every volume has the state of the backup, and t
   t.match(cluster.state('calls'), `--cluster-token ${token} --name ${round}`, 'the nodes are started with this token')
 
   const [wayBack = ''] = /^The way back, [^:]*: (.*)$/m.exec(done.out)?.slice(1) ?? []
-  for (const _time of ['once', 'again']) {
-    const undone = await cluster.run(wayBack)
-    t.equal(undone.code, 0, undone.err)
-    for (const claim of claims) {
-      t.same(await readdir(cluster.claim(claim)), ['node'])
-      t.same(await readdir(join(cluster.claim(claim), 'node')), ['own'])
-    }
+  const undone = await cluster.run(wayBack)
+  t.equal(undone.code, 0, undone.err)
+  const again = await cluster.run(wayBack)
+  t.match(again, { code: 1, err: /no volume has anything of restore \d+. Start the nodes as they were: kubectl scale/ })
+  t.equal(cluster.state('replicas'), '0\n', 'nodes of which nothing is known are not started')
+  for (const claim of claims) {
+    t.same(await readdir(cluster.claim(claim)), ['node'])
+    t.same(await readdir(join(cluster.claim(claim), 'node')), ['own'])
   }
 })
 
 t.test('a restore on Kubernetes: no machine for a volume, and files of no use, change nothing', async (t) => {
   const { cluster, sound, restore, isUntouched } = await makeCluster(t)
-  const four = await restore('--nodes 4')
+  t.match(await restore('--nodes 4'), { code: 1, err: /^--nodes 4: there are 3 nodes; nothing was changed\n/ })
+  t.equal(cluster.state('replicas'), '3', 'the nodes were not stopped for it')
+  await cluster.set('replicas', '4')
+  const four = await restore()
   t.match(four, {
     code: 1,
     err: /claim data-quorate-4 does not run after [1-3] s[^]*FailedScheduling: persistentvolumeclaim not found[^]*nothing was changed. Start the nodes as they were: kubectl scale --namespace store statefulset\/quorate --replicas 4; the nodes stay stopped\n/,
@@ -93,18 +97,19 @@ t.test('a restore on Kubernetes: no machine for a volume, and files of no use, c
   t.notMatch(cluster.state('calls'), /exec -i/, 'nothing was sent to the other volumes')
   t.same(await readdir(join(cluster.directory, 'state', 'pods')), [])
 
+  t.match(await restore(), { code: 1, err: /the nodes are stopped: say how many there are with --nodes/ })
   await writeFile(join(cluster.directory, 'a.backup'), sound.subarray(0, sound.length - 9))
-  const cut = await restore()
+  const cut = await restore('--nodes 3')
   t.equal(cut.code, 1)
   t.match(cut.err, /it is cut off[^]*node 1 was not restored, and nothing was changed on any node/)
   await writeFile(join(cluster.directory, 'a.backup'), sound)
   // The second volume has no room: the connection to it ends early.
   await cluster.set('hook-exec', 'case "$1 $2" in data-quorate-2*" restore -"*) exit 1 ;; esac')
-  t.match(await restore(), { code: 1, err: /node 2 was not restored, and nothing was changed on any node/ })
+  t.match(await restore('--nodes 3'), { code: 1, err: /node 2 was not restored, and nothing was changed on any node/ })
   await cluster.set('hook-exec', null)
   await cluster.set('hook-scale', 'echo 3 > replicas')
   await cluster.set('stubborn', '')
-  t.match(await restore(), { code: 1, err: /still there: pod\/quorate-2/ })
+  t.match(await restore('--nodes 3'), { code: 1, err: /still there: pod\/quorate-2/ })
   t.ok(isUntouched())
   t.equal(cluster.state('replicas'), '3\n')
 
@@ -134,17 +139,35 @@ t.test('a restore on Kubernetes that ends between two volumes is set back', asyn
   t.equal(cluster.state('replicas'), '0\n')
   t.notSame(await readdir(join(cluster.claim('data-quorate-1'), 'node')), ['own'], 'node 1 has the state of the backup')
   await cluster.set('hook-exec', null)
+  const mixed =
+    /a restore was interrupted, and nodes may have different states: first set all of them back with --undo \d+/
+  t.match(await restore('--nodes 3'), { code: 1, err: mixed }, 'no other restore')
+  const other = await cluster.run('sh deploy/kubernetes/volumes/restore.sh --nodes 3 --undo 7 store')
+  t.match(other, { code: 1, err: mixed }, 'no way back from another restore')
+  t.equal(cluster.state('replicas'), '0\n')
   const [wayBack = ''] = /This sets all nodes back: (.*)$/m.exec(half.err)?.slice(1) ?? []
   const undone = await cluster.run(wayBack)
   t.equal(undone.code, 0, undone.err)
   t.ok(isUntouched())
   t.equal(cluster.state('replicas'), '3\n')
 
+  // A signal while the volumes are changed.
+  await cluster.set('hook-exec', 'case "$1 $2" in data-quorate-2*"-- take "*) kill -TERM "$(cat restoring)" ;; esac')
+  const script = 'deploy/kubernetes/volumes/restore.sh'
+  const stopped = await cluster.run(`sh -c 'echo $$ > state/restoring; exec sh ${script} store a.backup'`)
+  t.match(stopped, {
+    code: 143,
+    err: /this ended early; the nodes stay stopped. This sets all nodes back: sh .* --undo/,
+  })
+  await cluster.set('hook-exec', null)
+  t.equal((await cluster.run(/This sets all nodes back: (.*)$/m.exec(stopped.err)?.[1] ?? 'false')).code, 0)
+  t.ok(isUntouched())
+
   // Killed between its two renames: the node has no data in its place.
   const claim = cluster.claim('data-quorate-3')
   await cluster.run(`mv '${claim}/node' '${claim}/before-7'`)
   t.match(await restore(), { code: 1, err: /first set it back with --undo 7\n/ })
-  t.equal((await cluster.run('sh deploy/kubernetes/volumes/restore.sh --undo 7 store')).code, 0)
+  t.equal((await cluster.run('sh deploy/kubernetes/volumes/restore.sh --nodes 3 --undo 7 store')).code, 0)
   t.ok(isUntouched())
 })
 

@@ -20,6 +20,7 @@ if [ "$1" = --namespace ]; then shift 2; fi
 claim_of() { cat "pods/$1" 2> /dev/null || { echo "pods \\"$1\\" not found" >&2; exit 1; }; }
 case $words in
   'get statefulset/quorate '*image*) echo there/quorate:1 ;;
+  'get statefulset/quorate '*replicas*) cat replicas ;;
   'scale '*'--replicas '*)
     echo "\${words##*--replicas }" | cut -d ' ' -f 1 > replicas
     if [ -e hook-scale ]; then sh ./hook-scale; fi

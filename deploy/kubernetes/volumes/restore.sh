@@ -5,11 +5,12 @@
 #     sh volumes/restore.sh [--nodes COUNT] --undo ROUND NAMESPACE
 #
 # FILE is a backup on this machine. It is sent to each volume, and nothing that a node has is moved until all volumes have the whole, checked
-# state. What a node had then stays on its volume, and `--undo` puts it back. There are three nodes unless COUNT says otherwise; with `--tls`
-# the nodes are listed with https:// addresses. After a failure no node is started, and the last lines say what to do.
+# state. What a node had then stays on its volume, and `--undo` puts it back. There are as many nodes as the stateful set has; COUNT says it
+# where they are stopped already. With `--tls` the nodes are listed with https:// addresses. After a failure or a signal no node is started, and
+# the last lines say what to do.
 set -eu
 folder=$(cd "$(dirname "$0")" && pwd)
-nodes=3 scheme=http image='' undo=''
+nodes='' scheme=http image='' undo=''
 usage() {
   echo "restore.sh: $1" >&2
   echo 'usage: restore.sh [--nodes COUNT] [--tls] [--image IMAGE] NAMESPACE FILE' >&2
@@ -28,7 +29,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
   esac
 done
-case $nodes in '' | *[!0-9]* | 0*) usage "--nodes $nodes: expected how many nodes there are" ;; esac
+case $nodes in *[!0-9]* | 0*) usage "--nodes $nodes: expected how many nodes there are" ;; esac
 case $undo in *[!0-9]*) usage "--undo $undo: expected the number of a restore, as the restore printed it" ;; esac
 namespace=${1:-} file=${2:-}
 if [ -n "$undo" ] && [ $# -ne 1 ]; then usage 'with --undo, name the namespace and nothing else'; fi
@@ -51,11 +52,23 @@ members() {
     echo "$id,$host:7101,$scheme://$host:7001"
   done
 }
-start="kubectl scale --namespace $namespace statefulset/quorate --replicas $nodes"
-again='the nodes stay stopped'
+told='' again='nothing was changed'
 fail() {
   echo "$1; $again" >&2
+  told=yes
   exit 1
+}
+ended() {
+  status=$?
+  close_claims
+  if [ "$status" -ne 0 ] && [ -z "$told" ]; then echo "this ended early; $again" >&2; fi
+}
+# Nodes that are left out would keep the data of another cluster.
+count_nodes() {
+  there=$(kube get statefulset/quorate -o 'jsonpath={.spec.replicas}')
+  nodes=${nodes:-$there}
+  if [ "$nodes" = 0 ]; then fail 'the nodes are stopped: say how many there are with --nodes'; fi
+  if [ "$there" != 0 ] && [ "$there" != "$nodes" ]; then fail "--nodes $nodes: there are $there nodes"; fi
 }
 running() { kube get pods --selector app.kubernetes.io/name=quorate -o name; }
 stop_nodes() {
@@ -79,24 +92,36 @@ check_stopped() {
   left=$(running) || fail "it cannot be told whether nodes run"
   if [ -n "$left" ]; then fail "nothing was changed, for somebody has started the nodes: $(echo $left)"; fi
 }
+exchange() {
+  on_claim "data-quorate-$1" sh -s -- "$2" /data "$3" < "$folder/exchange.sh"
+}
 start_nodes() {
   close_claims
-  trap - EXIT
-  kube scale statefulset/quorate --replicas "$nodes"
-  kube rollout status statefulset/quorate
+  again="all volumes are as they should be. Start the nodes: $start"
+  kube scale statefulset/quorate --replicas "$nodes" || fail 'the nodes were not started'
+  kube rollout status statefulset/quorate || fail 'the nodes do not become ready'
 }
 
-image=${image:-$(image_of_nodes)}
-trap close_claims EXIT
+trap ended EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+image=${image:-$(image_of_nodes)}
+count_nodes
+start="kubectl scale --namespace $namespace statefulset/quorate --replicas $nodes"
+again='the nodes stay stopped'
 stop_nodes
 open_all
 if [ -n "$undo" ]; then
   check_stopped
+  found=0
+  for id in $(numbers); do
+    seen=$(exchange "$id" find "$undo") || fail "nothing was changed. Start the nodes as they were: $start"
+    found=$((found + seen))
+  done
+  if [ "$found" -eq 0 ]; then fail "no volume has anything of restore $undo. Start the nodes as they were: $start"; fi
   for id in $(numbers); do
     echo "node $id: what it had before restore $undo comes back"
-    on_claim "data-quorate-$id" sh -s -- undo /data "$undo" < "$folder/exchange.sh" ||
+    exchange "$id" undo "$undo" ||
       fail "node $id was not set back: mend the reason and run this again"
   done
   start_nodes
@@ -104,7 +129,7 @@ if [ -n "$undo" ]; then
 fi
 
 for id in $(numbers); do
-  on_claim "data-quorate-$id" sh -s -- check /data 0 < "$folder/exchange.sh" || fail "nothing was changed on any node"
+  exchange "$id" check 0 || fail "nothing was changed on any node"
 done
 round=$(date +%s)
 for id in $(numbers); do
@@ -116,10 +141,11 @@ for id in $(numbers); do
 done
 check_stopped
 again="the nodes stay stopped. This sets all nodes back: sh $0 --nodes $nodes --undo $round $namespace"
+for id in $(numbers); do exchange "$id" mark "$round" || fail "nothing was changed on any node"; done
 for id in $(numbers); do
-  on_claim "data-quorate-$id" sh -s -- take /data "$round" < "$folder/exchange.sh" ||
-    fail "node $id was not changed, and the nodes before it were"
+  exchange "$id" take "$round" || fail "node $id was not changed, and the nodes before it were"
 done
+for id in $(numbers); do exchange "$id" unmark "$round" || fail "all nodes were changed, and node $id does not know"; done
 start_nodes
 echo "All nodes are restored. What they had is in /data/before-$round on each volume."
 echo "The way back, which loses what is written from now on: sh $0 --nodes $nodes --undo $round $namespace"
