@@ -165,6 +165,21 @@ t.test(
   },
 )
 
+t.test('what is due while the generator itself stands still at its end is sent, late', async (t) => {
+  const [, target] = await listen(t, (request, response) => {
+    request.resume().on('end', () => response.end('{}'))
+  })
+  const shape = { method: 'PUT', targets: [target], connections: 4, keys: 10, valueBytes: 8 } as const
+  const running = new Generator({ ...shape, phases: [{ perSecond: 100, seconds: 0.3 }] }).run()
+  const begun = performance.now()
+  await delay(200)
+  // Far beyond the end, whenever the connections were there.
+  while (performance.now() < begun + 2_000);
+  const { requests, errors, unsent } = await running
+  t.equal(requests + unsent, 30, 'nothing that was due is forgotten')
+  t.equal(errors, 0)
+})
+
 t.test('a closed loop tells apart what is refused and what fails, and connects again', async (t) => {
   let count = 0
   const [, target] = await listen(t, (request, response) => {

@@ -60,6 +60,8 @@ export class Generator implements ConnectionListener {
       if (this.schedule !== null) this.sendDue(this.schedule)
       await delay(TICK_MS)
     }
+    // The last tick may come late, after requests that were due within the time.
+    if (this.schedule !== null && !this.stopped) this.sendDue(this.schedule)
     return this.end()
   }
 
