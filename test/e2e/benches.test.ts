@@ -68,6 +68,9 @@ t.test('how late an event loop is counts for what is measured, and for as long a
   })
   t.ok(blocked.maxMs >= 900, 'the longest delay is the length of the block')
   t.ok(blocked.p99Ms >= 500, 'a long block weighs as much as it lasts')
-  const idle = await measure(() => delay(100))
-  t.ok(idle.maxMs < blocked.maxMs, 'what was before counts no more')
+  // A busy machine can keep the process from running for as long as the block was; what is still counted would be there each time.
+  let rest = blocked
+  for (let attempt = 0; attempt < 20 && rest.maxMs >= blocked.maxMs; attempt += 1)
+    rest = await measure(() => delay(100))
+  t.ok(rest.maxMs < blocked.maxMs, 'what was before counts no more')
 })
