@@ -211,6 +211,12 @@ export const limits = {
   /** The same where many were refused: so that at most so many are read again in a second, but no longer than `Retry-After` says. */
   httpRefusedRestMsMax: 1_000,
   httpRefusedRestEndsPerSecond: 2_500,
+  /**
+   * For how long requests are taken in one turn of the event loop, before connections wait for later turns: a fraction of the time after which
+   * followers miss their leader. And so many connections at least are read again in each of those turns.
+   */
+  httpTurnMsMax: 50,
+  httpReadAgainMin: 64,
   /** How long a client that has closed its sending side is expected to read on while its request waits, for anything but a lock. */
   httpHalfClosedWaitMs: 2_000,
   /** How long a connection is read after its last answer, and how many bytes, so that the client receives the answer. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { closeGracefully } from '../../src/http/protocol/closing.ts'
 import { Rests, type RestsOptions } from '../../src/http/protocol/rests.ts'
+import { Turns } from '../../src/http/protocol/turns.ts'
 import type { Key } from '../../src/kv/index.ts'
 import { deferred } from '../../src/lib/deferred.ts'
 import { RequestError } from '../../src/lib/errors.ts'
@@ -1039,6 +1040,78 @@ t.test('the more connections rest, the longer each of them does, up to a maximum
   const bounded = await restAll({ ms: 1, msMax: 20, endsPerSecond: 0.001 })
   t.equal(bounded.length, count, 'none waits for its turn, which would come in hours')
   for (const { n, afterMs } of bounded) t.ok(n === 0 || afterMs >= 20, `${n}: ${afterMs} ms`)
+})
+
+t.test('requests that arrive together are taken in many short turns of the event loop', async (t) => {
+  const count = 400
+  let taken = 0
+  let inTurn = 0
+  let longest = 0
+  const api = await serve(t, {
+    // Each request takes a millisecond.
+    now: () => taken,
+    server: { turns: { msMax: 10, readAgainMin: 2 } },
+    beforeReady: (app) => {
+      app.addHook('onRequest', (_request, _reply, done) => {
+        if (inTurn === 0) setImmediate(() => (inTurn = 0))
+        taken += 1
+        inTurn += 1
+        longest = Math.max(longest, inTurn)
+        done()
+      })
+    },
+  })
+  const opened = Array.from({ length: count }, () => api.connection())
+  const askAll = async (answers: number): Promise<void> => {
+    for (const one of opened) one.send(head('GET /livez HTTP/1.1', host))
+    await Promise.all(opened.map(async (one) => await one.until((text) => text.split('ok\n').length > answers)))
+  }
+  // While connections are made, few of them are ready in one turn.
+  await askAll(1)
+  longest = 0
+  await askAll(2)
+  t.ok(longest < count / 4, `${longest} of ${count} requests in one turn`)
+})
+
+t.test('a turn that was long enough is followed by short ones, until all connections are read again', async (t) => {
+  let now = 0
+  let begun: number[] = []
+  const read = new Set(Array.from({ length: 100 }, (_, n) => n))
+  const connections = [...read].map((n) => ({
+    waitForTurn: () => n !== 7 && read.delete(n),
+    goOn: () => {
+      read.add(n)
+      begun.push(n)
+    },
+  }))
+  const turns = new Turns(
+    { msMax: 50, readAgainMin: 4 },
+    () => now,
+    () => connections,
+  )
+  /** Resolves to those that are read again after a turn in which requests take so long. */
+  const turnOf = async (ms: number): Promise<readonly number[]> => {
+    begun = []
+    turns.onRequest()
+    now += ms
+    turns.onRequest()
+    await new Promise((resolve) => setImmediate(resolve))
+    return begun
+  }
+  t.same(await turnOf(49), [], 'a turn that is short enough holds nobody up')
+  t.same(await turnOf(50), [0, 1, 2, 3])
+  t.same(
+    [...read].toSorted((a, b) => a - b),
+    [0, 1, 2, 3, 7],
+    'who must not wait is read on',
+  )
+  t.same(await turnOf(0), [4, 5, 6, 8, 9, 10, 11, 12], 'twice as many after a turn with little to do')
+  t.equal((await turnOf(24)).length, 16)
+  t.equal((await turnOf(25)).length, 16, 'as many after a turn that was half as long as it may be')
+  const fewer = await turnOf(50)
+  t.same([fewer.length, fewer[0]], [8, 45], 'half as many after a turn that was too long, who waits longest first')
+  while (read.size < 100) t.not((await turnOf(0)).length, 0)
+  t.same(await turnOf(0), [])
 })
 
 t.test('a body gives its room back, however its request ends', async (t) => {

@@ -8,6 +8,7 @@ import type { Handler } from './line.ts'
 import type { Lines } from './lines.ts'
 import type { RestsOptions } from './rests.ts'
 import { createSecureServer, guardSecureServer, type OnMistaken } from './secure-server.ts'
+import type { TurnsOptions } from './turns.ts'
 
 /** Timeouts that a test may shorten. */
 export interface ApiServerOptions {
@@ -16,6 +17,7 @@ export interface ApiServerOptions {
   readonly connectionsCheckMs: number
   readonly answerStallTimeoutMs: number
   readonly refusedRests: RestsOptions
+  readonly turns: TurnsOptions
 }
 
 export const apiServerDefaults: ApiServerOptions = {
@@ -28,6 +30,7 @@ export const apiServerDefaults: ApiServerOptions = {
     msMax: limits.httpRefusedRestMsMax,
     endsPerSecond: limits.httpRefusedRestEndsPerSecond,
   },
+  turns: { msMax: limits.httpTurnMsMax, readAgainMin: limits.httpReadAgainMin },
 }
 
 export interface ApiServerDependencies {

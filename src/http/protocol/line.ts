@@ -4,8 +4,10 @@ import { ApiRequest, type BodyLine } from './api-request.ts'
 import type { AnswerLine, ApiResponse } from './api-response.ts'
 import { RequestCourse, type CourseJudge } from './request-course.ts'
 import { keepsHold } from './key-write.ts'
+import { Reading } from './reading.ts'
 import type { RequestCounts } from './request-counts.ts'
 import { isSafeMethod } from './safe-method.ts'
+import type { Deferrable } from './turns.ts'
 
 export type Handler = (request: ApiRequest, response: ApiResponse) => void
 
@@ -49,9 +51,10 @@ interface Taking {
  * A request that may change something begins when all requests before it are answered, and no later one begins before it is
  * answered.
  */
-export class Line implements AnswerLine, BodyLine {
+export class Line implements AnswerLine, BodyLine, Deferrable {
   readonly socket: Socket
   private readonly deps: LineDependencies
+  private readonly reading: Reading
   /** Requests that wait for their turn. */
   private queue: Exchange[] = []
   private running = 0
@@ -69,8 +72,6 @@ export class Line implements AnswerLine, BodyLine {
   /** The last request whose body may take any time. */
   private streaming: ApiRequest | null = null
   private keeps = false
-  private isPaused = false
-  private isResting = false
   /** No further request on this connection is answered. */
   private isClosing = false
   private isClosed = false
@@ -87,6 +88,7 @@ export class Line implements AnswerLine, BodyLine {
   constructor(socket: Socket, deps: LineDependencies) {
     this.socket = socket
     this.deps = deps
+    this.reading = new Reading(socket)
     socket.on('end', () => (this.endedAt = deps.now()))
     socket.on('close', () => this.onClose())
     // Node ends a connection by this call and would reset it: unread bytes of the client would destroy an answer on its way.
@@ -127,12 +129,8 @@ export class Line implements AnswerLine, BodyLine {
     const exchange = { request, response, handler }
     if (this.queue.length > 0 || this.mustWait(exchange)) this.queue.push(exchange)
     else this.begin(exchange)
-    if (this.open.size < limits.httpPipelinedMax || this.isPaused) return
-    this.isPaused = true
-    // Node resumes its socket at the end of each request. The pause must follow the last request of this packet.
-    process.nextTick(() => {
-      if (this.isPaused) this.socket.pause()
-    })
+    if (this.open.size >= limits.httpPipelinedMax && !this.reading.isStoppedFor('full'))
+      this.reading.stopAfterPacket('full')
   }
 
   /** Counts a request that was answered before it could be handled. */
@@ -153,8 +151,17 @@ export class Line implements AnswerLine, BodyLine {
 
   /** Reads on after a rest. */
   wake(): void {
-    this.isResting = false
-    if (!this.isPaused) this.socket.resume()
+    this.reading.goOn('rest')
+  }
+
+  waitForTurn(): boolean {
+    if (this.reading.isStopped || this.isClosing || this.keeps || this.open.size > 0) return false
+    this.reading.stop('turn')
+    return true
+  }
+
+  goOn(): void {
+    this.reading.goOn('turn')
   }
 
   onBegun(response: ApiResponse, status: number): void {
@@ -319,15 +326,12 @@ export class Line implements AnswerLine, BodyLine {
     if (!response.shouldKeepAlive) this.stopTaking()
     if (response.isRunning) this.finish(response)
     else if (this.queue.length > 0) this.beginNext()
-    if (!this.isPaused || this.open.size > limits.httpPipelinedMax / 2) return
-    this.isPaused = false
-    if (!this.isResting) this.socket.resume()
+    if (this.open.size <= limits.httpPipelinedMax / 2) this.reading.goOn('full')
   }
 
   private rest(): void {
-    if (this.isClosing || this.isResting) return
-    this.isResting = true
-    this.socket.pause()
+    if (this.isClosing || this.reading.isStoppedFor('rest')) return
+    this.reading.stop('rest')
     this.deps.onResting(this)
   }
 

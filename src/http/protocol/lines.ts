@@ -16,12 +16,14 @@ import type { RequestCounts } from './request-counts.ts'
 import { isSafeMethod } from './safe-method.ts'
 import { lastWordsFor, type ClientError } from './raw-failure.ts'
 import { Rests, type RestsOptions } from './rests.ts'
+import { Turns, type TurnsOptions } from './turns.ts'
 
 export interface LinesOptions {
   /** A client that takes less than `httpAnswerTakenBytesMin` of its answers in this time is cut off. */
   readonly answerStallTimeoutMs: number
   /** How long connections are not read after a refusal for overload. */
   readonly refusedRests: RestsOptions
+  readonly turns: TurnsOptions
 }
 
 export interface LinesDependencies {
@@ -51,6 +53,7 @@ export class Lines {
   private readonly rests: Rests
   /** The same for those on which leases are kept alive: no rest is longer than the shortest. */
   private readonly briefRests: Rests
+  private readonly turns: Turns
   /** The answer to the latest overload: the same for as long as it lasts. */
   private overloadAnswer: { readonly error: RequestError; readonly answer: ProblemAnswer } | null = null
   private requests = 0
@@ -67,9 +70,10 @@ export class Lines {
     this.slow = slow
     this.counts = counts
     this.overload = overload
-    const { refusedRests } = options
+    const { refusedRests, turns } = options
     this.rests = new Rests(refusedRests, now)
     this.briefRests = new Rests({ ...refusedRests, msMax: refusedRests.ms }, now)
+    this.turns = new Turns(turns, now, () => this.lines.values())
     rooms.answers.onFull = () => this.endIdle((line) => line.idleMs(now()))
     rooms.bodies.onFull = () => this.endIdle((line) => line.bodyIdleMs(now()))
   }
@@ -82,7 +86,9 @@ export class Lines {
     handler: Handler,
   ): void {
     const take = (request: ApiRequest, response: ApiResponse): void => {
-      if (connections.onRequest(request, response)) this.onRequest(request, response)
+      if (!connections.onRequest(request, response)) return
+      this.onRequest(request, response)
+      this.turns.onRequest()
     }
     server.on(event, (socket: Socket) => this.open(socket, handler))
     server.on('request', take)
