@@ -43,7 +43,7 @@ function shapes(connections: readonly number[], sizes: readonly number[]): Shape
   return connections.flatMap((count) => sizes.map((valueBytes) => ({ connections: count, valueBytes })))
 }
 
-/** PUTs over all keys: of processes that have just started, then in a closed loop and at fixed rates once they are warm. */
+/** PUTs over all keys: of processes that have just started, then at fixed rates and in a closed loop once they are warm. */
 async function run(options: ThroughputOptions): Promise<Figure[]> {
   const youths: Youth[] = []
   const young = async (cluster: BenchCluster): Promise<void> => {
@@ -59,8 +59,9 @@ async function run(options: ThroughputOptions): Promise<Figure[]> {
       const targets = await targetsOf(cluster, floor)
       const hosts = targets.flatMap((target) => target.hosts)
       await runLoad(loadOf(options, STANDARD, hosts, options.warmUpSeconds))
-      for (const shape of options.shapes) figures.push(...(await closedLoop(cluster, targets, shape, options)))
+      // Before the other sizes: a value that takes the place of another writes that one too, into history.
       for (const rate of options.rates) figures.push(await openLoop(cluster, rate, options))
+      for (const shape of options.shapes) figures.push(...(await closedLoop(cluster, targets, shape, options)))
       return figures
     })
   } finally {
