@@ -21,19 +21,19 @@ export function Readable({ failure, hrefFor }: ReadableProps) {
 function ReadableGrants({ hrefFor }: Pick<ReadableProps, 'hrefFor'>) {
   const self = useSelf()
   if (self === null) return null
-  const grants = readableIn(self)
-  if (grants.length === 0) return <p class="soft">The token of this page may read nothing of it.</p>
-  const shown = grants.slice(0, bounds.grantsShownMax)
+  // Several roles may grant the same.
+  const places = new Map(readableIn(self).map((grant) => [reachText(grant), hrefFor(grant)]))
+  if (places.size === 0) return <p class="soft">The token of this page may read nothing of it.</p>
+  const shown = [...places].slice(0, bounds.grantsShownMax)
   return (
     <div class="soft">
       <p>The token of this page may read:</p>
       <ul>
-        {shown.map((grant) => {
-          const [text, href] = [reachText(grant), hrefFor(grant)]
-          return <li key={text}>{href === null ? text : <a href={href}>{text}</a>}</li>
-        })}
+        {shown.map(([text, href]) => (
+          <li key={text}>{href === null ? text : <a href={href}>{text}</a>}</li>
+        ))}
       </ul>
-      {grants.length > shown.length && <p>{count(grants.length - shown.length)} more are not shown.</p>}
+      {places.size > shown.length && <p>{count(places.size - shown.length)} more are not shown.</p>}
     </div>
   )
 }

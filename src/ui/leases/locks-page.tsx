@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import type { GrantView } from '../../client/api-types.ts'
 import { bounds } from '../bounds.ts'
 import { KeyText, quoted } from '../data/key-text.tsx'
 import { Pager, usePaging } from '../data/paging.tsx'
@@ -81,7 +82,7 @@ function Locks({ prefix, open }: LocksProps) {
           )}
         </Shown>
         {read.reading.kind === 'failed' && (
-          <Readable failure={read.reading.failure} hrefFor={({ key, prefix: start }) => placeOf(key, start)} />
+          <Readable failure={read.reading.failure} hrefFor={locksIn} />
         )}
       </Card>
     </>
@@ -89,7 +90,7 @@ function Locks({ prefix, open }: LocksProps) {
 }
 
 /** Where the locks are shown whose names a token may read; null: they are those of a range. */
-function placeOf(key: string | undefined, prefix: string | undefined): string | null {
+function locksIn({ key, prefix }: GrantView): string | null {
   if (key !== undefined) return locksHref({ lock: key })
   return prefix === undefined ? null : locksHref({ prefix })
 }
