@@ -46,6 +46,8 @@ type BodyType = BodyCommand['type']
 
 /** A damaged version in a raise of the level cannot make a message longer than this. */
 const VERSION_CHARACTERS_MAX = 100
+/** What stands in a message that an operator acts on. It comes from another node. */
+const SAYABLE_VERSION = new RegExp(`^[0-9A-Za-z.+-]{1,${VERSION_CHARACTERS_MAX}}$`)
 
 /** The cluster has commands that this build does not know. The command that says so is sound. */
 export class LevelTooHighError extends Error {
@@ -121,14 +123,17 @@ function typeWith<Type extends BodyType>(types: readonly Type[], number: number)
 
 function readRaise(reader: ByteReader) {
   const level = reader.u32()
-  const version = reader.text().slice(0, VERSION_CHARACTERS_MAX)
+  const said = reader.text()
   if (level > FEATURE_LEVEL) {
+    const [raiser, needed] = SAYABLE_VERSION.test(said)
+      ? [`version ${said}`, `version ${said} or a newer one`]
+      : ['a newer version', 'a newer version']
     throw new LevelTooHighError(
-      `the cluster is at feature level ${level}, which version ${version} has raised; this build knows level ${FEATURE_LEVEL}: run version ${version} or a newer one`,
+      `the cluster is at feature level ${level}, which ${raiser} has raised; this build knows level ${FEATURE_LEVEL}: run ${needed}`,
     )
   }
   if (level < 1) throw new DamagedBytesError('it raises the level to 0')
-  return { level, version, retention: readRetention(reader) }
+  return { level, version: said.slice(0, VERSION_CHARACTERS_MAX), retention: readRetention(reader) }
 }
 
 function writeRetention(writer: ByteWriter, { revisions, ageMs, bytes }: Retention): ByteWriter {

@@ -66,16 +66,24 @@ export function isTagName(name: string): boolean {
  * skipping the entry would make this replica differ from the others.
  */
 export class UnknownCommandError extends Error {
-  override readonly name = 'UnknownCommandError'
+  override readonly name: string = 'UnknownCommandError'
 }
 
-/** Whether a command that this build cannot execute is sound, and a newer build can: it raises the feature level beyond this build. */
+/** Nothing says that the command is damaged: this build does not know it, and a newer one may. */
+class NewerCommandError extends UnknownCommandError {
+  override readonly name = 'NewerCommandError'
+}
+
+/**
+ * Whether a command that this build cannot execute may be one that a newer build can: it raises the feature level beyond this build, or has a
+ * format, type or flags that this build does not know. The entry that raised the level may have been purged.
+ */
 export function isBeyondThisBuild(bytes: Uint8Array): boolean {
   try {
     decodeCommand(bytes)
     return false
   } catch (error) {
-    return error instanceof UnknownCommandError && error.cause instanceof LevelTooHighError
+    return error instanceof NewerCommandError
   }
 }
 
@@ -253,7 +261,7 @@ export function commandFault(bytes: Uint8Array): string | null {
 function layoutOf(bytes: Uint8Array): Layout {
   const format = bytes[0] ?? COMMAND_FORMAT
   if (format !== COMMAND_FORMAT && format !== WITH_TOKEN) {
-    throw new UnknownCommandError(
+    throw new NewerCommandError(
       `an entry holds a command of format ${format}; this build only knows formats ${COMMAND_FORMAT} and ${WITH_TOKEN}: run a newer one`,
     )
   }
@@ -289,12 +297,12 @@ function layoutOf(bytes: Uint8Array): Layout {
 function checkFlags(type: number, flags: number): void {
   const known = isBodyNumber(type) ? 0 : FLAGS_OF.get(type)
   if (known === undefined) {
-    throw new UnknownCommandError(
+    throw new NewerCommandError(
       `an entry holds a command of type ${type}, which this build does not know: run a newer one`,
     )
   }
   if ((flags & ~known) !== 0) {
-    throw new UnknownCommandError(
+    throw new NewerCommandError(
       `an entry holds a command with flags ${flags}, which this build does not know: run a newer one`,
     )
   }
@@ -304,7 +312,7 @@ function readBodyAt(bytes: Uint8Array, at: number, type: number) {
   try {
     return readBody(type, bytes.subarray(at), damaged)
   } catch (error) {
-    throw error instanceof LevelTooHighError ? new UnknownCommandError(error.message, { cause: error }) : error
+    throw error instanceof LevelTooHighError ? new NewerCommandError(error.message, { cause: error }) : error
   }
 }
 

@@ -2,7 +2,7 @@ import { FEATURE_LEVEL } from './feature-level.ts'
 import type { HistoryState } from './history.ts'
 import type { LeasesState } from './lease-ledger.ts'
 import { readU8, readU64, writeU64 } from './integers.ts'
-import { UnreadableStateError } from './unreadable-state-error.ts'
+import { NewerStateError, UnreadableStateError } from './unreadable-state-error.ts'
 
 /** What the machine carries from command to command, apart from the rows. Stored in the same write as the rows that it belongs to. */
 export interface MachineState {
@@ -77,11 +77,12 @@ function numbersOf({ compactedRevision, collectedRevision, changes, bytes, reten
   return [compactedRevision, collectedRevision, changes, bytes, retention.revisions, retention.ageMs, retention.bytes]
 }
 
-/** Throws `UnreadableStateError`. */
+/** Throws `UnreadableStateError`; `NewerStateError` for a state beyond the formats and the feature level that this build knows. */
 export function decodeMachineState(bytes: Uint8Array): MachineState {
   const format = bytes[0] ?? FIRST_FORMAT
   if (format !== FIRST_FORMAT && format !== STATE_FORMAT) {
-    throw new UnreadableStateError(
+    throw errorOf(
+      format > STATE_FORMAT,
       `the machine state has format ${format}; this build only knows formats ${FIRST_FORMAT} and ${STATE_FORMAT}`,
     )
   }
@@ -105,7 +106,8 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   if (format === FIRST_FORMAT) return { ...written, level: 0, history: null, leases: NO_LEASES, auth: 0 }
   const level = readU8(bytes, ringsEnd)
   if (level < 1 || level > FEATURE_LEVEL) {
-    throw new UnreadableStateError(
+    throw errorOf(
+      level > FEATURE_LEVEL,
       `the state has feature level ${level}; this build knows 1 to ${FEATURE_LEVEL}: run the version of the other members, or a newer one`,
     )
   }
@@ -114,6 +116,10 @@ export function decodeMachineState(bytes: Uint8Array): MachineState {
   const numbers = readNumbers(bytes, leasesAt, LEASE_NUMBERS + AUTH_NUMBERS, 'the number of leases, or a revision,')
   const [leases = 0, attachedKeys = 0, locks = 0, lockWaiters = 0, auth = 0] = numbers
   return { ...written, level, history, leases: { leases, attachedKeys, locks, lockWaiters }, auth }
+}
+
+function errorOf(isNewer: boolean, message: string): UnreadableStateError {
+  return isNewer ? new NewerStateError(message) : new UnreadableStateError(message)
 }
 
 function readHistory(bytes: Uint8Array, at: number, revision: number): HistoryState {

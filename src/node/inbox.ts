@@ -1,6 +1,6 @@
 import type { Clock } from '../ports/clock.ts'
 import type { PeerMessage, SnapshotSource } from '../ports/transport.ts'
-import type { AppendRequest, LogIndex, Raft, RaftMessage, Term } from '../raft/index.ts'
+import type { AppendRequest, LogIndex, NodeId, Raft, RaftMessage, Term } from '../raft/index.ts'
 import { contradictionIn, membershipProblem, offerContradictionIn, sameLeaderId } from '../raft/index.ts'
 import type { LeaderCalls } from './requests/leader-calls.ts'
 import type { RaftDriver } from './driver/raft-driver.ts'
@@ -79,6 +79,10 @@ export class Inbox implements SnapshotGate {
     return driver.input(() => driver.raft.offerSnapshot(clock.now(), from, header), peers.adoptionFrom(from))
   }
 
+  onNewerState(from: NodeId, detail: string): void {
+    this.deps.peers.newerBuilds.add(from, `snapshot: ${detail}`)
+  }
+
   private hand(message: PeerMessage): string | null {
     const { forwarded, proposals, reads, leaderCalls, peers } = this.deps
     switch (message.type) {
@@ -100,8 +104,9 @@ export class Inbox implements SnapshotGate {
         const read = readAppend(message)
         if (read.kind === 'unsound') return read.detail
         if (read.kind === 'sound') return this.onRaftMessage(read.message)
-        peers.onNewerBuild(message.from, read.detail)
-        return null
+        const fault = this.faultOf(message)
+        if (fault === null) peers.newerBuilds.add(message.from, `${message.type}: ${read.detail}`)
+        return fault
       }
       default:
         return this.onRaftMessage(message)
@@ -112,7 +117,7 @@ export class Inbox implements SnapshotGate {
     const { driver, clock, peers, suspension } = this.deps
     const { raft } = driver
     suspension.look()
-    const fault = contradictionIn(raft, message) ?? this.termFault(message.vote.leaderId.term)
+    const fault = this.faultOf(message)
     if (fault !== null) return fault
     const receive = (): void => {
       raft.receive(clock.now(), message)
@@ -121,6 +126,10 @@ export class Inbox implements SnapshotGate {
     }
     driver.input(receive, peers.adoptionFrom(message.from))
     return null
+  }
+
+  private faultOf(message: RaftMessage): string | null {
+    return contradictionIn(this.deps.driver.raft, message) ?? this.termFault(message.vote.leaderId.term)
   }
 
   private termFault(term: Term): string | null {

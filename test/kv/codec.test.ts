@@ -220,7 +220,7 @@ t.test('commands', async (t) => {
         if (!refuses(other)) t.fail(`format ${other[0]} was read`)
       })
     }
-    t.throws(() => decodeCommand(new Uint8Array([3])), { name: 'UnknownCommandError', message: /format 3.*newer/ })
+    t.throws(() => decodeCommand(new Uint8Array([3])), { name: 'NewerCommandError', message: /format 3.*newer/ })
     t.throws(() => decodeCommand(new Uint8Array([1, 9, 0, 0, 0, 1, 0, 0, 0, 0, 65])), { message: /type 9/ })
     t.throws(() => decodeCommand(new Uint8Array([1, 1, 0x20, 0, 0, 1, 0, 0, 0, 0, 65])), { message: /flags 32/ })
   })
@@ -288,14 +288,24 @@ t.test('commands', async (t) => {
     const raise = (level: number, version: string) =>
       encodeCommand({ type: 'raise-level', level, version, retention, idempotency: null })
     t.throws(() => decodeCommand(raise(FEATURE_LEVEL + 1, '9.8.7')), {
-      name: 'UnknownCommandError',
+      name: 'NewerCommandError',
       message: /feature level 2, .* version 9\.8\.7 .* this build knows level 1: run version 9\.8\.7 or a newer one/,
     })
     const far = raise(FEATURE_LEVEL + 1, 'x'.repeat(60_000))
     t.match(commandFault(far), /^.{1,500}$/)
+    for (const unfit of ['', 'x'.repeat(101), '1.0 and more', '1\n2', '1\u001b[2J', '1\u009b2J'])
+      t.match(
+        commandFault(raise(FEATURE_LEVEL + 1, unfit)),
+        /^[ -~]*which a newer version has raised;[ -~]*: run a newer version$/,
+      )
     t.ok(isBeyondThisBuild(far), 'it is sound')
     t.notOk(isBeyondThisBuild(raise(FEATURE_LEVEL, '1')), 'this build executes it')
-    t.notOk(isBeyondThisBuild(far.subarray(1)), 'it is damaged')
+    t.notOk(isBeyondThisBuild(far.subarray(0, -1)), 'it is damaged')
+    const changed = (at: number, byte: number): Uint8Array => raise(FEATURE_LEVEL, '1').fill(byte, at, at + 1)
+    t.ok(isBeyondThisBuild(changed(0, 9)), 'a format that is not known')
+    t.ok(isBeyondThisBuild(changed(1, 200)), 'a type that is not known')
+    t.ok(isBeyondThisBuild(changed(2, 1)), 'flags that are not known')
+    t.notOk(isBeyondThisBuild(changed(6, 1)), 'a length that is wrong')
     t.match(commandFault(raise(0, '1')), /raises the level to 0/)
     const levels = COMMANDS.map((command) => [command.type, levelOf(command)] as const)
     t.same(Object.fromEntries(levels), {
@@ -440,16 +450,18 @@ t.test('machine state', async (t) => {
       mustBeUnreadable(() => decodeMachineState(encoded.subarray(0, length)))
     }
     const levelAt = bytes.length
-    for (const [at, byte, message] of [
+    for (const [at, byte, message, name = 'UnreadableStateError'] of [
+      [0, 4, /format 4; this build only knows formats 2 and 3/, 'NewerStateError'],
+      [0, 1, /format 1; this build only knows formats 2 and 3/],
       [levelAt, 0, /feature level 0/],
-      [levelAt, 2, /feature level 2; this build knows 1 to 1/],
+      [levelAt, 2, /feature level 2; this build knows 1 to 1/, 'NewerStateError'],
       [levelAt + 1, 0xff, /out of range/],
       [levelAt + 9 + 6, 1, /out of order/],
       [levelAt + 1 + 2, 2, /out of order/],
     ] as const) {
       const damaged = Uint8Array.from(encoded)
       damaged[at] = byte
-      t.throws(() => decodeMachineState(damaged), { name: 'UnreadableStateError', message }, `${byte} at ${at}`)
+      t.throws(() => decodeMachineState(damaged), { name, message }, `${byte} at ${at}`)
     }
   })
 })

@@ -232,7 +232,7 @@ function receiver(free: readonly number[]) {
       },
     },
     logger: { debug() {}, info() {}, warn() {}, error() {} },
-    gate: { refuse: () => null, offer: () => 'accept' },
+    gate: { refuse: () => null, offer: () => 'accept', onNewerState: () => {} },
     core: { onSnapshotProgress: () => {} },
     applier: { appliedIndex: logIndex(0), pause: async () => {}, resume: () => {} },
     rows: { replace: (commit) => commit() },

@@ -1,8 +1,13 @@
-import t from 'tap'
-import { FEATURE_LEVEL, type TransactionCommand } from '../../src/kv/index.ts'
+import t, { type Test } from 'tap'
+import { encodeCommand, FEATURE_LEVEL, NO_LEASES, type TransactionCommand } from '../../src/kv/index.ts'
 import { RequestError } from '../../src/lib/errors.ts'
+import { limits } from '../../src/limits.ts'
+import { encodeStateMeta } from '../../src/node/codec/state-meta.ts'
+import { Complaints, newerBuild } from '../../src/node/peers/complaints.ts'
 import { Features } from '../../src/node/requests/features.ts'
-import { nodeId } from '../../src/raft/index.ts'
+import { STATE_STREAM_FORMAT } from '../../src/node/snapshots/state-stream.ts'
+import type { SnapshotAnswer } from '../../src/ports/transport.ts'
+import { indexOf, logIndex, nodeId, term, type AppendRequest, type Vote } from '../../src/raft/index.ts'
 import { key } from './support/client.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 
@@ -210,7 +215,7 @@ t.test(
     t.match(warnings(), [
       {
         code: 'build-too-old',
-        detail: new RegExp(`no entries of node ${leader}: .*level ${FEATURE_LEVEL + 1}.*run version 9.9.9 or`),
+        detail: new RegExp(`node ${leader} sends, .*level ${FEATURE_LEVEL + 1}.*run version 9.9.9 or`),
       },
     ])
     t.equal(warnings().length, 1, 'its sender is not taken for unsound')
@@ -218,3 +223,143 @@ t.test(
     await outcome
   },
 )
+
+/** A cluster, and one that follows in it. */
+async function following(t: Test) {
+  const c = new TestCluster(t, [1, 2, 3], LEVEL)
+  const leader = await c.form()
+  await c.on(leader).execute(transaction)
+  await c.settled()
+  return { c, leader: nodeId(leader), follower: nodeId(leader === 1 ? 2 : 1) }
+}
+
+/** The next append of the leader, with one entry that holds `entry`. */
+function appended({ c, leader, follower }: Awaited<ReturnType<typeof following>>, entry: Uint8Array): AppendRequest {
+  const { vote, last, committed } = c.at(leader).view
+  const [first, body] = [logIndex(indexOf(last) + 1), Buffer.alloc(4 + entry.length)]
+  body.writeUInt32LE(entry.length)
+  body.set(entry, 4)
+  return {
+    type: 'append-request',
+    from: leader,
+    to: follower,
+    vote,
+    session: 1,
+    prev: last,
+    batches: [{ leaderId: vote.leaderId, first, last: first, body, membershipCount: 0 }],
+    memberships: [],
+    committed,
+    sentAt: 1,
+    freshAt: null,
+  }
+}
+
+/** An entry with a command of a type that nobody knows. */
+function unknownCommand(): Uint8Array {
+  const command = encodeCommand({ type: 'compaction', revision: null, idempotency: null }).fill(200, 1, 2)
+  return Buffer.concat([Buffer.of(2), Buffer.alloc(14), command])
+}
+
+t.test(
+  'entries that only a newer build knows are no unsound ones, where the raise itself is purged as well',
+  async (t) => {
+    for (const [entry, detail] of [
+      [
+        unknownCommand(),
+        /node \d sends, .*once so far \(append-request: .*command of type 200, which this build does not know/,
+      ],
+      [Buffer.of(9, 9), /node \d sends, .*of kind 9, which this version does not know/],
+    ] as const) {
+      const scene = await following(t)
+      const { c, leader, follower } = scene
+      const before = c.at(follower).view
+      c.at(leader).send(appended(scene, entry))
+      await c.until('it is warned', () => c.on(follower).status().warnings.length > 0)
+      t.match(c.on(follower).status().warnings, [{ code: 'build-too-old', detail }])
+      t.equal(c.on(follower).status().warnings.length, 1)
+      t.same(c.at(follower).view.last, before.last)
+      await c.on(leader).put('still', 'there')
+      await c.settled()
+    }
+  },
+)
+
+t.test('what only a newer build knows is no licence for any term or ballot', async (t) => {
+  for (const [change, detail] of [
+    [
+      ({ leaderId }: Vote): Vote => ({ leaderId: { ...leaderId, term: term(2 ** 40) }, committed: true }),
+      /than elections can explain/,
+    ],
+    [(vote: Vote): Vote => ({ ...vote, committed: false }), /not from the owner of the vote/],
+  ] as const) {
+    const scene = await following(t)
+    const { c, leader, follower } = scene
+    const append = appended(scene, unknownCommand())
+    c.at(leader).send({ ...append, vote: change(append.vote) })
+    await c.until('it is refused', () => {
+      return detail.test(c.on(follower).status().warnings[0]?.detail ?? '')
+    })
+    t.match(c.on(follower).status().warnings, [{ code: 'unsound-peer', detail }])
+    t.equal(c.on(follower).status().warnings.length, 1, 'it is not told to be a newer build')
+  }
+})
+
+t.test('a state of a newer build is not taken, and warned of', async (t) => {
+  const machine = {
+    revision: 0,
+    digest: 0,
+    idempotentFirst: 0,
+    idempotentNext: 0,
+    keptValues: [],
+    level: FEATURE_LEVEL + 1,
+    history: { compactedRevision: 0, collectedRevision: 0, changes: 0, bytes: 0, retention: RETENTION },
+    leases: NO_LEASES,
+    auth: 0,
+  }
+  for (const [format, level, detail] of [
+    [STATE_STREAM_FORMAT, FEATURE_LEVEL + 1, /node \d sends, .*\(snapshot: the state has feature level/],
+    [STATE_STREAM_FORMAT + 1, FEATURE_LEVEL, /node \d sends, .*\(snapshot: format \d+ is not known/],
+  ] as const) {
+    const { c, leader, follower } = await following(t)
+    const { vote, last, effective } = c.at(leader).view
+    const logId = { leaderId: vote.leaderId, index: logIndex(indexOf(last) + 10) }
+    const meta = encodeStateMeta({ applied: logId, membership: effective, machine: { ...machine, level } })
+    const header = { vote, session: 1, logId, membership: effective, formatVersion: format, bytesEstimate: 1_000 }
+    const answers: SnapshotAnswer[] = []
+    const rowOfAnotherBuild = Uint8Array.of(1, 1, 0, 0, 0, 0, 0, 0, 0, 0xfe)
+    c.at(follower).node.replica.snapshotReceiver.onSnapshot({
+      from: leader,
+      header,
+      async *chunks() {
+        yield Buffer.concat([Buffer.of(0), meta])
+        yield rowOfAnotherBuild
+      },
+      finish: async (answer) => void answers.push(answer),
+    })
+    await c.until('it is answered', () => answers.length > 0)
+    t.match(answers, [{ installed: false }])
+    t.match(c.on(follower).status().warnings, [{ code: 'build-too-old', detail }])
+    t.equal(c.on(follower).status().warnings.length, 1)
+  }
+})
+
+t.test('messages of a newer build are logged now and then, whatever they say, and the warning ends after them', (t) => {
+  let now = 0
+  const lines: object[] = []
+  const quiet = { debug: () => undefined, info: () => undefined, error: () => undefined }
+  const warn = (facts: object, event: string): void => void lines.push({ ...facts, event })
+  const complaints = new Complaints(newerBuild, () => now, { ...quiet, warn })
+  t.same(complaints.warnings, [])
+  for (let i = 0; i < 1_000; i++) complaints.add(nodeId(2), `version ${i}`)
+  t.match(lines, [{ event: 'peer of a newer build', peer: 2, detail: 'version 0', times: 1 }])
+  t.equal(lines.length, 1)
+  t.match(complaints.warnings, [{ code: 'build-too-old', detail: /node 2 .* 1000 times so far \(version 999\)/ }])
+  now += limits.complaintLogIntervalMs
+  complaints.add(nodeId(3), 'again')
+  t.match(lines[1], { peer: 3, detail: 'again', times: 1_000 })
+  now += limits.complaintMsMax
+  t.equal(complaints.warnings.length, 1)
+  now += 1
+  t.same(complaints.warnings, [], 'it is over')
+  t.end()
+})

@@ -314,7 +314,7 @@ t.test('what to do next: the most urgent thing alone, and nothing when all is we
 
 t.test('each warning of a node is advised upon, unless it says itself what to do', async (t) => {
   const isAdvisedUpon: Readonly<Record<WarningCode, boolean>> = {
-    'build-too-old': false,
+    'build-too-old': true,
     'certificate-expiry': true,
     'certificate-files': true,
     'disk-reserve': false,

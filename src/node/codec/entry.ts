@@ -210,9 +210,10 @@ function unsound(detail: string): RefusedAppend {
   return { kind: 'unsound', detail }
 }
 
-/** Whether an entry that this build cannot execute is sound nevertheless. */
+/** Whether nothing says that an entry which this build cannot execute is damaged: a newer build may know it. */
 function isBeyond(body: Buffer, from: number, to: number): boolean {
-  return body[from] === KIND_COMMAND && isBeyondThisBuild(body.subarray(from + COMMAND_HEADER_BYTES, to))
+  if (from === to) return false
+  return body[from] !== KIND_COMMAND || isBeyondThisBuild(body.subarray(from + COMMAND_HEADER_BYTES, to))
 }
 
 /** Why this build cannot execute an entry, apart from its membership; null when it can. */

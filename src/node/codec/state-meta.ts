@@ -1,5 +1,5 @@
 import type { MachineState } from '../../kv/index.ts'
-import { decodeMachineState, encodeMachineState } from '../../kv/index.ts'
+import { decodeMachineState, encodeMachineState, NewerStateError } from '../../kv/index.ts'
 import type { StateView } from '../../ports/state-store.ts'
 import type { LogId, StoredMembership } from '../../raft/index.ts'
 import { NO_MEMBERSHIP } from '../../raft/index.ts'
@@ -55,6 +55,13 @@ export function decodeStateMeta(meta: Uint8Array): StateMeta | null {
     membership: membershipFrom(bytes.subarray(HEADER_BYTES, membershipEnd)),
     machine: decodeMachineState(bytes.subarray(membershipEnd)),
   }
+}
+
+/** Throws `NewerStateError` for the meta of a state that a newer build wrote, and other errors where it is damaged. */
+export function refuseNewer(meta: Uint8Array): void {
+  if ((meta[0] ?? 0) > FORMAT_VERSION)
+    throw new NewerStateError('the meta is of a version that this build does not know: run a newer one')
+  decodeStateMeta(meta)
 }
 
 function membershipFrom(bytes: Buffer): StoredMembership {

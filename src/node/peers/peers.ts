@@ -3,7 +3,7 @@ import type { Membership, NodeAddresses, NodeId } from '../../raft/index.ts'
 import { Briefing } from './briefing.ts'
 import { Callers } from './callers.ts'
 import { ClusterBounds, type Allegiance } from './cluster-bounds.ts'
-import { Complaints } from './complaints.ts'
+import { Complaints, newerBuild, unsoundPeer } from './complaints.ts'
 import { Connector } from './connector.ts'
 import { Incarnations } from './incarnations.ts'
 import { Leavers } from './leavers.ts'
@@ -51,13 +51,15 @@ export class Peers {
   readonly announcedAddresses: AnnouncedAddresses
   readonly removal: RemovalNotice
   readonly complaints: Complaints
+  readonly newerBuilds: Complaints
   private stopped = false
 
   constructor(options: PeersOptions, deps: PeersDependencies) {
     this.options = options
     this.deps = deps
     this.warned = new Warnings(deps.logger)
-    this.complaints = new Complaints(() => deps.clock.now(), deps.logger)
+    this.complaints = new Complaints(unsoundPeer, () => deps.clock.now(), deps.logger)
+    this.newerBuilds = new Complaints(newerBuild, () => deps.clock.now(), deps.logger)
     this.refusals = new RefusalLog(() => deps.clock.now(), deps.logger)
     this.announcedAddresses = new AnnouncedAddresses({
       warned: this.warned,
@@ -134,13 +136,8 @@ export class Peers {
   }
 
   get warnings(): readonly Warning[] {
-    const { warning } = this.complaints
-    return [...this.warned.all, ...this.doubles.warnings, ...(warning === null ? [] : [warning])]
-  }
-
-  /** This build does not know what `peer` wants in the log. The node goes on: no peer may end it by what it says. */
-  onNewerBuild(peer: NodeId, detail: string): void {
-    this.warned.raise('build-too-old', `self-${peer}`, `this node takes no entries of node ${peer}: ${detail}`)
+    const { warned, doubles, complaints, newerBuilds } = this
+    return [...warned.all, ...doubles.warnings, ...complaints.warnings, ...newerBuilds.warnings]
   }
 
   isMember(peer: NodeId): boolean {

@@ -1,4 +1,4 @@
-import type { AuthTable, MachineState } from '../../kv/index.ts'
+import { NewerStateError, type AuthTable, type MachineState } from '../../kv/index.ts'
 import type { StateInstall, StateStore } from '../../ports/state-store.ts'
 import type { SnapshotAnswer, SnapshotSource } from '../../ports/transport.ts'
 import type { LogId, LogIndex, NodeId, StoredMembership, Vote } from '../../raft/index.ts'
@@ -25,6 +25,8 @@ export interface SnapshotGate {
   refuse(source: SnapshotSource): string | null
   /** Asks the core whether it wants the snapshot. */
   offer(source: SnapshotSource): 'accept' | 'have-it' | 'outvoted'
+  /** Told of a state that nothing speaks against, except that this build is too old for it. */
+  onNewerState(from: NodeId, detail: string): void
 }
 
 export interface SnapshotReceiverDependencies {
@@ -78,11 +80,11 @@ export class SnapshotReceiver {
       this.giveWayTo(source)
       return this.answer(source, { installed: false, detail: 'another snapshot is being received' })
     }
-    if (source.header.formatVersion !== STATE_STREAM_FORMAT) {
-      return this.answer(source, {
-        installed: false,
-        detail: `format ${source.header.formatVersion} is not known to this version`,
-      })
+    const { formatVersion } = source.header
+    if (formatVersion !== STATE_STREAM_FORMAT) {
+      const detail = `format ${formatVersion} is not known to this version`
+      if (formatVersion > STATE_STREAM_FORMAT) this.deps.gate.onNewerState(source.from, detail)
+      return this.answer(source, { installed: false, detail })
     }
     const wanted = this.deps.gate.offer(source)
     if (wanted !== 'accept') {
@@ -139,6 +141,7 @@ export class SnapshotReceiver {
     } catch (error) {
       // The stream broke off or was damaged. That is the sender's or the network's fault, and the sender will try again.
       await install.abort()
+      if (error instanceof NewerStateError) this.deps.gate.onNewerState(source.from, error.message)
       this.deps.logger.warn({ from: source.from, error: String(error) }, 'snapshot not received')
       if (receiving.isGivenUp) return
       return this.answer(source, { installed: false, detail: String(error) })

@@ -1,5 +1,6 @@
 import { ReceivedRows } from '../../kv/index.ts'
 import { crc32 } from '../../lib/checksum.ts'
+import { refuseNewer } from '../codec/state-meta.ts'
 import type { StateInstall, StateRow, StateView } from '../../ports/state-store.ts'
 
 /**
@@ -110,6 +111,8 @@ export class StateReceiver {
       case CHUNK_META:
         if (this.meta !== null) throw new StateStreamError('the stream has two metas')
         this.meta = Buffer.from(bytes.subarray(1))
+        // A state of a newer build may have rows of kinds that this one does not know. They would be taken for damage.
+        refuseNewer(this.meta)
         return
       case CHUNK_ROWS: {
         if (this.meta === null) throw new StateStreamError('rows come before the meta')

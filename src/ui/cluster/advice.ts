@@ -9,6 +9,8 @@ const advice: Readonly<Record<string, string>> = {
   'same-id': 'Two processes run under one id. Stop the one that is not meant, before anything else.',
   'peer-tls':
     'The two do not speak with each other until the certificate, or the settings of TLS, of one of them is right.',
+  'build-too-old':
+    'Start this node with the version of the others, or a newer one. If it has theirs already, that node sends what is damaged.',
   'unsound-peer': 'Stop that node, and compare its version and its disk with those of the others.',
   removed: 'The node can be stopped. To bring it back, add it as a learner.',
   'certificate-expiry': 'Put a new certificate into the place of the old one; the node takes it up by itself.',

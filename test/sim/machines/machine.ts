@@ -3,6 +3,7 @@ import { FEATURE_LEVEL, type MachineState } from '../../../src/kv/index.ts'
 import { InvariantError } from '../../../src/lib/assert.ts'
 import { StorageError } from '../../../src/lib/errors.ts'
 import { openNode, type Node, type NodeServices } from '../../../src/node/node.ts'
+import { newerBuild, unsoundPeer } from '../../../src/node/peers/complaints.ts'
 import type { AutomationPlan, FormationRegister } from '../../../src/ports/automation.ts'
 import type { Logger, NodeDependencies, NodeOptions } from '../../../src/node/options.ts'
 import type { LogWrite } from '../../../src/ports/log-store.ts'
@@ -453,8 +454,8 @@ export class Machine {
     }
     const warn = (facts: object, event: string): void => {
       note(facts, event)
-      // All nodes follow the protocol unless a bug was planted in one. A refusal as unsound shows such a bug, or a wrong check.
-      if (event !== 'unsound peer') return
+      // All nodes follow the protocol, and are of one build, unless a bug was planted in one. A refusal shows such a bug, or a wrong check.
+      if (event !== unsoundPeer.event && event !== newerBuild.event) return
       const violation = new Violation('soundness', `${process.name} refuses a peer: ${JSON.stringify(facts)}`)
       this.world.after(0, () => {
         throw violation
