@@ -43,6 +43,9 @@ export async function bootstrap(terminal: Terminal, options: BootstrapOptions): 
   const own = tokenSecretFile === undefined ? null : await tokenSecretIn(tokenSecretFile)
   const tokenSecret = own ?? newTokenSecret()
   const ask = async ({ auth }: QuorateClient): Promise<void> => {
+    // The request may be on its way when a signal comes, and then nobody else has the secret.
+    const whenSignalled = own === null ? () => handOver(terminal, tokenSecret, options) : () => undefined
+    const stopWaiting = terminal.beforeSignalEnds(whenSignalled)
     try {
       const made = await auth.bootstrap({ name, secret, tokenSecret })
       if (own === null || options.json === true) return printNew(terminal, made, options)
@@ -51,17 +54,20 @@ export async function bootstrap(terminal: Terminal, options: BootstrapOptions): 
       // The token may be there, and then nobody else has its secret.
       if (own === null && error instanceof AmbiguousOutcomeError) handOver(terminal, tokenSecret, options)
       throw error
+    } finally {
+      stopWaiting()
     }
   }
   return await withClient(terminal, options, ask, { retry: true })
 }
 
 /** The secret of a token of which nobody knows whether it was made. */
-function handOver(terminal: Terminal, tokenSecret: string, { json }: ConnectionOptions): void {
-  terminal.print(json === true ? `${JSON.stringify({ secret: tokenSecret })}\n` : `${tokenSecret}\n`)
+function handOver(terminal: Terminal, tokenSecret: string, { json, name }: BootstrapOptions): void {
+  terminal.print(json === true ? `${JSON.stringify({ name, secret: tokenSecret })}\n` : `${tokenSecret}\n`)
   if (json === true) return
+  const named = name === undefined ? '' : ` --name ${shown(name)}`
   terminal.printError(
-    'the token may have been made; its secret is in the output. Keep it in a file, and run this again with --token-secret-file FILE\n',
+    `the token may have been made; its secret is in the output. Keep it in a file, and run this again with${named} --token-secret-file FILE\n`,
   )
 }
 

@@ -1,19 +1,23 @@
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { parseTarGzip } from 'nanotar'
 import t from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
-import { ProblemError, QuorateClient } from '../../src/client/index.ts'
+import { newTokenSecret, ProblemError, QuorateClient } from '../../src/client/index.ts'
 import { toError } from '../../src/lib/to-error.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
 import { listenUntilEnd } from '../support/loopback-server.ts'
 
+const program = fileURLToPath(new URL('../../dist/quorate.cjs', import.meta.url))
 const SECRET = /^quorate_[A-Za-z0-9_-]{43}\n$/
 const PROOF = 'a secret that only the file has'
 
@@ -193,11 +197,60 @@ t.test('a lost answer to the first bootstrap locks nobody out', async (t) => {
     t.equal((await runCli(['kv', 'put', 'a', 'v', '--server', api, '--token-file', file])).code, 0)
     const json = await runCli(['auth', 'bootstrap', '--server', behind, '--timeout', '500ms', '--json'])
     t.match(JSON.parse(json.out), { secret: /^quorate_/ })
+    const named = await runCli(['auth', 'bootstrap', '--server', behind, '--timeout', '500ms', '--name', 'root'])
+    t.match(named.err, / run this again with --name root --token-secret-file FILE\n/, 'another name has another answer')
     t.match(JSON.parse(json.err), { code: 'unreachable', ambiguous: true })
     const stranger = await runCli(['auth', 'bootstrap', '--server', api])
     t.match(stranger, { code: exitCodes.requestFailed, out: '' })
     t.match(stranger.err, /\(auth-begun-before\)/)
   })
+})
+
+t.test('whoever ends the command while it asks has the secret of what may have been made', async (t) => {
+  const asked: (() => void)[] = []
+  const dumb = createServer(() => asked.splice(0).forEach((tell) => tell()))
+  const server = `http://${await listenUntilEnd(t, dumb)}`
+  const file = join(await temporaryDirectory(t), 'admin.token')
+  await writeFile(file, `${newTokenSecret()}\n`)
+  for (const [signal, code, more] of [
+    ['SIGINT', 130, []],
+    ['SIGTERM', 143, ['--token-secret-file', file]],
+  ] as const) {
+    const words = [program, 'auth', 'bootstrap', '--server', server, '--name', 'root', ...more]
+    const isAsked = new Promise<void>((resolve) => asked.push(resolve))
+    const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] })
+    t.teardown(() => void child.kill('SIGKILL'))
+    const [out, err, ended] = [text(child.stdout), text(child.stderr), once(child, 'close')]
+    await isAsked
+    child.kill(signal)
+    t.same(await ended, [code, null])
+    t.match(await out, more.length === 0 ? SECRET : /^$/)
+    t.match(await err, more.length === 0 ? / with --name root --token-secret-file FILE\n$/ : /^$/)
+  }
+})
+
+t.test('the loop of the manual asks again where that may help, and ends where it cannot', async (t) => {
+  const page = await readFile(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8')
+  const [, block = ''] =
+    /^```sh needs=machines\n((?:(?!^```)[\s\S])*auth bootstrap --token-secret-file[\s\S]*?)^```$/m.exec(page) ?? []
+  const { noQuorum, unreachable, outcomeUnknown, requestFailed, usage } = exitCodes
+  for (const [codes, code] of [
+    [[noQuorum, unreachable, outcomeUnknown, 0], 0],
+    [[unreachable, requestFailed], requestFailed],
+    [[usage], usage],
+  ] as const) {
+    const cwd = await temporaryDirectory(t)
+    const stand = `sleep() { :; }; quorate() { echo "$*" >> asked; return "$(sed -n "$(wc -l < asked)p" codes)"; }`
+    await writeFile(join(cwd, 'codes'), codes.map((one) => `${one}\n`).join(''))
+    const ran = spawnSync('bash', ['-c', `${stand}\n${block}`], { cwd, encoding: 'utf8', timeout: 60_000 })
+    t.equal(ran.status, code, ran.stderr)
+    const asked = (await readFile(join(cwd, 'asked'), 'utf8')).split('\n').slice(0, -1)
+    t.same(
+      asked,
+      codes.map(() => 'auth bootstrap --token-secret-file admin.token'),
+    )
+    t.match(await readFile(join(cwd, 'admin.token'), 'utf8'), SECRET)
+  }
 })
 
 for (const level of ['error', 'silent']) {

@@ -162,6 +162,30 @@ t.test('the first token', async (t) => {
     t.notMatch(JSON.stringify(asking.api.audited), DRAWN.slice(8, 24), 'no line has the secret')
   })
 
+  t.test('reads its query as every request does, and sends no secret on to another address', async (t) => {
+    const asking = await open(t, { bootstrapSecret: async () => 'a secret of a file' })
+    const { cluster, keys } = asking.api.services
+    cluster.known = { id: 2, raft: '127.0.0.1:7102', api: 'http://127.0.0.1:7002' }
+    const bodies = [{ tokenSecret: DRAWN }, { secret: 'a secret of a file' }]
+    const refusals = async (): Promise<void> => {
+      for (const body of [...bodies, {}]) {
+        const bogus = await asking.ask(null, 'POST', '/auth/bootstrap?bogus=1', body)
+        t.match(bogus, { status: 400, body: { code: 'invalid-request', issues: [{ path: 'query/bogus' }] } })
+      }
+      for (const body of bodies) {
+        const carried = await asking.ask(null, 'POST', '/auth/bootstrap?redirect=true', body)
+        t.match(carried, { status: 400, body: { code: 'invalid-request', issues: [{ path: 'query/redirect' }] } })
+        t.equal(carried.headers['location'], undefined)
+      }
+    }
+    await refusals()
+    t.equal((await asking.ask(null, 'POST', '/auth/bootstrap?redirect=true')).status, 307, 'nothing is carried')
+    t.equal(keys.commands.length, 0)
+    const proven = { ...bodies[0], ...bodies[1] }
+    t.equal((await asking.ask(null, 'POST', '/auth/bootstrap?redirect=false', proven)).status, 201)
+    await refusals()
+  })
+
   t.test('with a drawn secret, on a node that is behind the first token', async (t) => {
     const asking = await open(t, { bootstrapSecret: async () => 'a secret of a file' })
     const asked = { tokenSecret: DRAWN, secret: 'a secret of a file' }
@@ -178,13 +202,16 @@ t.test('the first token', async (t) => {
     const asking = await open(t)
     asking.admin = DRAWN
     const first = await asking.ask(null, 'POST', '/auth/bootstrap', { tokenSecret: DRAWN })
+    const begunBefore = { status: 409, body: { code: 'auth-begun-before' } }
     const other = await asking.ask(DRAWN, 'POST', '/auth/tokens', { name: 'admin', roles: ['admin'] })
     asking.admin = String(other.body['secret'])
+    const again = await asking.ask(null, 'POST', '/auth/bootstrap', { tokenSecret: asking.admin })
+    t.match(again, begunBefore, 'a later token of the same name and roles is not the first')
     await asking.ask(asking.admin, 'DELETE', `/auth/tokens/${String(first.body['id'])}`)
-    const begun = { status: 409, body: { code: 'auth-begun-before' } }
-    t.match(await asking.ask(null, 'POST', '/auth/bootstrap', { tokenSecret: DRAWN }), begun)
+    t.match(await asking.ask(null, 'POST', '/auth/bootstrap', { tokenSecret: DRAWN }), begunBefore)
     const limited = await asking.admit('admin2', { rights: ['cluster:read'] })
-    t.match(await asking.ask(null, 'POST', '/auth/bootstrap', { name: 'admin2', tokenSecret: limited.secret }), begun)
+    const asLimited = { name: 'admin2', tokenSecret: limited.secret }
+    t.match(await asking.ask(null, 'POST', '/auth/bootstrap', asLimited), begunBefore)
   })
 
   t.test('takes no secret that could be guessed, or that no header carries', async (t) => {

@@ -13,7 +13,7 @@ import { isAuthName, type AccessToken, type AuthCommand, type AuthTable, type Re
 import { sendJson } from '../protocol/answer.ts'
 import { callerOf } from '../protocol/api-response.ts'
 import { leaderQuery, timeoutQuery } from '../protocol/queries.ts'
-import { invalidRequest } from '../protocol/query.ts'
+import { invalidQuery, invalidRequest } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import { hashOf, hashOfCertificate, newSecret } from '../protocol/secret.ts'
 import { requireProof, type BootstrapOptions } from './bootstrap-proof.ts'
@@ -47,9 +47,15 @@ export class AuthRequests {
     reply: FastifyReply,
   ): Promise<void> {
     const { name = FIRST_NAME, secret: proof, tokenSecret } = body ?? {}
-    // Before anything else: whoever asks now learns nothing of the cluster, and costs no entry of its log.
-    if (this.services.auth.table !== null) return this.bootstrapAgain(name, tokenSecret, request, reply)
     const { timeout, redirect } = leaderQuery.read(queryText)
+    // A client that is sent elsewhere sends the body again, to whatever address a member has announced.
+    if (redirect && (tokenSecret !== undefined || proof !== undefined))
+      throw invalidQuery(
+        'redirect',
+        'must not be true for a body with a secret: it would be carried to another address',
+      )
+    // Before anything else of the cluster: whoever asks now learns nothing of it, and costs no entry of its log.
+    if (this.services.auth.table !== null) return this.bootstrapAgain(name, tokenSecret, request, reply)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     await requireProof(this.options, this.services.cluster, request, proof)
     const secret = tokenSecret ?? newSecret()
@@ -78,9 +84,12 @@ export class AuthRequests {
     this.sendNew(token.id, secret, reply)
   }
 
-  /** Whether a token is one that a bootstrap under this name makes. */
+  /** Whether a token is what a bootstrap under this name makes: the oldest, without limits and without an end. */
   private isFirst(token: AccessToken, name: string): boolean {
-    return token.name === name && token.expiresAt === null && this.table().rightsOf(token).has('auth:admin')
+    const { tokens } = this.table()
+    const [oldest] = tokens.keys()
+    const isUnlimited = token.expiresAt === null && token.requestsPerSecond === null && token.bytesPerSecond === null
+    return token.id === oldest && token.name === name && isUnlimited && this.table().rightsOf(token).has('auth:admin')
   }
 
   self(queryText: string, { access: { token } }: FastifyRequest, reply: FastifyReply): void {

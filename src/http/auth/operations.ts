@@ -44,7 +44,7 @@ export const bootstrap: Operation = {
     'Once in the life of a cluster: a role `admin` that may do everything, and a token that has it. From then on every request needs a token. ' +
     'It has to come from the machine of the leader, by a loopback address and through no proxy; or it carries the secret in the file that a ' +
     'node was started with (`--auth-bootstrap-file`). A client that gives the secret of the token itself (`tokenSecret`) can ask again when the ' +
-    'answer was lost.',
+    'answer was lost. A body with a secret goes to the node that is asked, and nowhere else: with it, `redirect=true` is a mistake (`400`).',
   query: leaderQuery.spec,
   sentAgain:
     'Sent again with the same `tokenSecret` and name, it has the same answer. Otherwise it makes nothing: `auth-begun-before`.',
