@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -225,13 +226,14 @@ t.test('a recovery on Kubernetes, as the page has it: one survivor is a cluster,
   await mkdir(cluster.claim('data-quorate-1'))
   await mkdir(join(cluster.claim('data-quorate-1'), 'node'))
   await mkdir(join(cluster.claim('data-quorate-3'), 'node'))
-  await cluster.run(`rm -r '${cluster.claim('data-quorate-3')}/wiped'`)
   await writeFile(join(cluster.directory, 'block'), `set -eu\n${resetAuth}`)
   const words = alone.map((word) => `'${word}'`).join(' ')
   const reset = await cluster.run(`${words} bash block`)
   t.equal(reset.code, 0, reset.err)
   const token = await readFile(join(cluster.directory, 'deploy/kubernetes/admin.token'), 'utf8')
   t.match(token, /^\S{30,}\n$/, 'the token and nothing else')
+  const wiped = (await readdir(cluster.claim('data-quorate-3'))).filter((name) => name.startsWith('wiped-'))
+  t.equal(wiped.length, 2, 'what a node had is kept apart from what it had before')
   const node = await startTestNode(t, 2, join(cluster.claim('data-quorate-2'), 'node'))
   const cli = async (line: string, environment: Record<string, string>) =>
     await runCli(line.split(' '), { environment: { QUORATE_SERVER: node.addresses.api, ...environment } })
@@ -241,4 +243,41 @@ t.test('a recovery on Kubernetes, as the page has it: one survivor is a cluster,
     code: 1,
     err: /^usage: reset-auth\.sh ID DIRECTORY/,
   })
+})
+
+/** Feeds `reset-auth.sh` to a shell that reads it as it goes, in front of a program that takes all of its standard input. */
+async function resetByInput(t: Test, { isReady, seconds }: { readonly isReady: boolean; readonly seconds: number }) {
+  const directory = await temporaryDirectory(t)
+  const program = [
+    '#!/bin/sh',
+    'cat > /dev/null',
+    'case $1 in',
+    '  serve) echo $$ > node && exec sleep 600 ;;',
+    `  check) exit ${isReady ? 0 : 1} ;;`,
+    '  auth) echo a token ;;',
+    'esac',
+  ]
+  await writeFile(join(directory, 'quorate'), `${program.join('\n')}\n`, { mode: 0o755 })
+  const ran = spawnSync('bash', ['-s', '--', '2', '/data'], {
+    cwd: directory,
+    input: await readFile('deploy/container/reset-auth.sh'),
+    env: { PATH: `${directory}:${process.env['PATH'] ?? ''}`, READY_WITHIN: String(seconds) },
+    encoding: 'utf8',
+    timeout: 120_000,
+  })
+  const node = Number(await readFile(join(directory, 'node'), 'utf8'))
+  let isLeft = true
+  try {
+    process.kill(node, 0)
+  } catch {
+    isLeft = false
+  }
+  return { code: ran.status, out: ran.stdout, err: ran.stderr, isLeft }
+}
+
+t.test('reset-auth.sh is not eaten by its commands, and does not wait for a node without an end', async (t) => {
+  t.same(await resetByInput(t, { isReady: true, seconds: 60 }), { code: 0, out: 'a token\n', err: '', isLeft: false })
+  const late = await resetByInput(t, { isReady: false, seconds: 1 })
+  t.match(late, { code: 1, out: '', err: /not ready after 1 s, and is stopped; there is no token yet\. READY_WITHIN/ })
+  t.notOk(late.isLeft, 'the node is stopped')
 })

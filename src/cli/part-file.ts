@@ -96,9 +96,14 @@ export class PartFile {
     } catch (error) {
       return toError(error)
     }
-    await this.handle.close()
-    this.stopCleaning()
     this.isOver = true
+    try {
+      await this.handle.close()
+    } catch (error) {
+      return toError(error)
+    } finally {
+      this.stopCleaning()
+    }
     return null
   }
 
@@ -106,9 +111,15 @@ export class PartFile {
   async abandon(): Promise<void> {
     if (this.isOver) return
     const isThere = this.partName !== this.name && (await this.isStillThere())
-    await this.handle.close()
-    if (isThere) await rm(this.partName, { force: true })
-    this.stopCleaning()
+    try {
+      await this.handle.close()
+    } finally {
+      try {
+        if (isThere) await rm(this.partName, { force: true })
+      } finally {
+        this.stopCleaning()
+      }
+    }
   }
 
   private async isStillThere(): Promise<boolean> {

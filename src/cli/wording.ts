@@ -36,11 +36,13 @@ const wordings: { readonly [Code in ErrorCode]?: Wording } = {
     advice: 'Wait until it has caught up, or use --allow-lagging.',
   },
   'quorum-at-risk': {
-    wrong: ({ unreachable }) =>
-      Array.isArray(unreachable) && unreachable.every(isCount)
-        ? `nodes ${unreachable.join(', ')} do not answer, so the new voters would have no majority`
-        : null,
-    advice: 'Bring them back or leave them out, or use --force to do it anyway.',
+    wrong: ({ unreachable }) => {
+      if (!Array.isArray(unreachable) || !unreachable.every(isCount)) return null
+      const [first, ...others] = unreachable
+      const who = others.length === 0 ? `node ${first} does` : `nodes ${unreachable.join(', ')} do`
+      return `${who} not answer, so the new voters would have no majority`
+    },
+    advice: 'Bring back or leave out what does not answer, or use --force to do it anyway.',
   },
 }
 

@@ -259,6 +259,10 @@ t.test('what can be done is said in flags and commands, by the code of a problem
     await told('quorum-at-risk', { unreachable: [2, 3] }),
     /nodes 2, 3 do not answer.*\n.*--force to do it anyway\.\n$/,
   )
+  t.match(
+    await told('quorum-at-risk', { unreachable: [2] }),
+    /: node 2 does not answer, so .*majority \(quorum-at-risk\)/,
+  )
   // A node of another version may leave facts out, or give others.
   for (const facts of [{}, { limit: 'many', found: 2 }, { id: 1, unreachable: ['a'] }]) {
     for (const code of ['range-too-large', 'learner-lagging', 'quorum-at-risk']) {

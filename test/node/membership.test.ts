@@ -409,8 +409,9 @@ t.test('a change that would leave no live quorum is refused unless forced', asyn
   const [dead = 0, live = 0] = followers
   await c.at(dead).crash()
   await c.pass(2_000)
-  const { facts } = await refused(c.on(live).change({ add: [], remove: [live] }), 'quorum-at-risk')
+  const { facts, message } = await refused(c.on(live).change({ add: [], remove: [live] }), 'quorum-at-risk')
   t.same(facts, { unreachable: [dead] })
+  t.match(message, `node ${dead} does not answer, so`)
   t.same(votersOf(c, leader), [[1, 2, 3]])
   await refused(c.on(leader).change({ add: [], remove: [live] }, { force: true }, 1_000), 'outcome-unknown')
   t.ok(c.on(leader).membership().joint, 'forced, it waits for the missing one')

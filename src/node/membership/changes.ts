@@ -340,6 +340,10 @@ function mayChangeNow(before: RaftView, now: RaftView): boolean {
   )
 }
 
+function silence(ids: readonly NodeId[]): string {
+  return ids.length === 1 ? `node ${ids[0]} does not answer` : `nodes ${ids.join(', ')} do not answer`
+}
+
 function errorOf(
   outcome: Exclude<ChangeOutcome, { kind: 'appended' | 'unchanged' | 'learner-not-found' }>,
 ): RequestError {
@@ -382,7 +386,7 @@ function errorOf(
     case 'quorum-at-risk':
       return new RequestError(
         'quorum-at-risk',
-        `nodes ${outcome.unreachable.join(', ')} do not answer, so the new voters would have no live majority; set force to change them anyway`,
+        `${silence(outcome.unreachable)}, so the new voters would have no live majority; set force to change them anyway`,
         { unreachable: outcome.unreachable },
       )
   }
