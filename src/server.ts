@@ -142,8 +142,9 @@ async function startNode(
   const addresses = advertisedAddresses(config, listen, logger)
   const fault = deferred<Error>()
   const slow = slowLogOf(config, logger)
+  const audit = auditLogger(logger)
   opened.push(async () => slow?.close())
-  const dependencies = nodeDependencies(start, listen.raft, { logger, signal, slow }, fault.resolve)
+  const dependencies = nodeDependencies(start, listen.raft, { logger, audit, signal, slow }, fault.resolve)
   const node = await openOrClose(nodeOptions(start, addresses), dependencies)
   opened.push(async () => await node.stop({ transfer: false }))
   signal?.throwIfAborted()
@@ -151,7 +152,6 @@ async function startNode(
   const { valueBytesMax } = config
   const certificates = () => keyring.views
   const services: Services = { ...node.services, valueBytesMax, logLinesDropped, diagnostics, certificates }
-  const audit = auditLogger(logger)
   const mistaken = new Repeats({ intervalMs: limits.complaintLogIntervalMs, causesMax: 1 }, () => systemClock.now())
   const app = buildApp(
     {
@@ -293,6 +293,7 @@ function slowLogOf({ slowRequestMs: thresholdMs }: Config, logger: Logger): Slow
 
 interface NodeSurroundings {
   readonly logger: Logger
+  readonly audit: Logger
   readonly signal: AbortSignal | undefined
   readonly slow: SlowLog | null
 }
@@ -300,7 +301,7 @@ interface NodeSurroundings {
 function nodeDependencies(
   { config, shares, directory, keyring }: Start,
   listen: HostPort,
-  { logger, signal, slow }: NodeSurroundings,
+  { logger, audit, signal, slow }: NodeSurroundings,
   onFault: (error: Error) => void,
 ): NodeDependencies {
   const logSyncSeconds = new Histogram(STORAGE_SECONDS)
@@ -353,6 +354,7 @@ function nodeDependencies(
     formation: directory.formation,
     backups: directory.backups,
     logger,
+    audit: { tell: (change) => audit.info({ audit: change }, 'audit') },
     hash: (text) => createHash('sha256').update(text).digest('hex'),
     hashKey: [randomInt(2 ** 32), randomInt(2 ** 32)],
     automation: automationPlan(config),

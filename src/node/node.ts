@@ -13,7 +13,7 @@ import { FirstFault } from './first-fault.ts'
 import { Preference } from './leadership/preference.ts'
 import { Bootstrap } from './membership/bootstrap.ts'
 import { Changes } from './membership/changes.ts'
-import type { NodeDependencies, NodeOptions, TakenBackup } from './options.ts'
+import type { NodeDependencies, NodeOptions, OwnAudit, TakenBackup } from './options.ts'
 import { Reception } from './reception.ts'
 import { Replica } from './replica.ts'
 import { Auth } from './service/auth.ts'
@@ -59,7 +59,8 @@ interface Memory {
 export async function openNode(options: NodeOptions, given: NodeDependencies): Promise<Node> {
   const fault = new FirstFault(given.onFault)
   const state = new FailStopStore(given.state, fault)
-  const deps = { ...given, state, clock: new FailStopClock(given.clock, fault), fault }
+  const audit = given.audit ?? { tell: () => undefined }
+  const deps = { ...given, audit, state, clock: new FailStopClock(given.clock, fault), fault }
   const formation = await deps.formation.load()
   const lastBackup = await lastBackupOf(deps)
   const startup = await openStores(options.id, deps.log, state, deps.logger)
@@ -94,6 +95,7 @@ async function lastBackupOf({ backups, logger }: NodeDependencies): Promise<Take
 /** The stores and the clock of these report to `fault` what fails in them. */
 interface GuardedDependencies extends NodeDependencies {
   readonly state: FailStopStore
+  readonly audit: OwnAudit
   readonly fault: FirstFault
 }
 
@@ -115,7 +117,7 @@ export class Node {
     const { knownPeers, formation, startup, lastBackup } = memory
     this.options = options
     this.deps = deps
-    const { state, transport, clock, hash, logger, fault, automation: plan = null, diskUsage: measure } = deps
+    const { state, transport, clock, hash, logger, audit, fault, automation: plan = null, diskUsage: measure } = deps
     const token = clusterToken(options.clusterToken, hash)
     const { isCarriedBy: carriesToken } = token
     const pledges = new Pledges({ register: deps.formation, memory: formation, carriesToken, faults: fault })
@@ -132,7 +134,7 @@ export class Node {
     const changes = new Changes({ replica, transport, clock, settlingMs })
     const parts = { replica, bootstrap, changes, pledges, adoption, peerDiscovery }
     this.automation =
-      plan === null ? null : new Automation(options, plan, { ...parts, clock, logger, hash, faults: fault })
+      plan === null ? null : new Automation(options, plan, { ...parts, clock, logger, audit, hash, faults: fault })
     this.services = this.makeServices(bootstrap, changes, lastBackup)
     const { serving, preference, automation } = this
     this.reception = new Reception(options, {

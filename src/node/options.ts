@@ -113,6 +113,23 @@ export interface Logger {
   error(facts: LogFields, event: string): void
 }
 
+/** A change of members or tokens that no client has asked for, and how it ended. */
+export interface OwnChange {
+  /** The operation of the API that does the same. */
+  readonly operation: string
+  readonly by: 'formation' | 'joining' | 'autopilot' | 'expiry'
+  readonly asked: object
+  readonly reason: string
+  /** Why it failed, or is not known to have been made; absent: it was made. */
+  readonly code?: string
+  readonly detail?: string
+}
+
+/** Writes down what the node changes by itself. */
+export interface OwnAudit {
+  tell(change: OwnChange): void
+}
+
 export interface NodeDependencies {
   readonly log: LogStore
   /** Writes down that the log exists, once it is open. Awaited before this node talks to anybody; left out: nothing is written down. */
@@ -126,6 +143,8 @@ export interface NodeDependencies {
   /** Left out: the last backup is forgotten with the process. */
   readonly backups?: BackupRegister
   readonly logger: Logger
+  /** Left out: nobody wants to know. */
+  readonly audit?: OwnAudit
   /** A hash of `text` in hexadecimal, at least 32 digits: for the cluster id. */
   readonly hash: (text: string) => string
   /** For tables of what clients name. Drawn by each process, and told nobody: who knows it can choose names that lie together. */

@@ -15,7 +15,7 @@ import { diskPatience, LEASE_DRIFT, leaseDriftMs, raftOptions } from './driver/r
 import { Suspension } from './driver/suspension.ts'
 import { Historian } from './history/historian.ts'
 import { Inbox } from './inbox.ts'
-import type { Faults, NodeDependencies, NodeOptions } from './options.ts'
+import type { Faults, NodeDependencies, NodeOptions, OwnAudit } from './options.ts'
 import { OwnCluster } from './peers/own-cluster.ts'
 import { Lessor } from './leases/lessor.ts'
 import { LockWaits } from './leases/lock-waits.ts'
@@ -53,6 +53,7 @@ export interface ReplicaDependencies extends Omit<NodeDependencies, 'onFault'> {
   readonly adoption: AdoptionRule
   /** The token that this node was started with. */
   readonly token: ClusterToken
+  readonly audit: OwnAudit
   readonly faults: Faults
 }
 
@@ -103,7 +104,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.options = options
     this.deps = deps
     const { restored, clusterId } = startup
-    const { clock, logger, log, state, transport, random, slow = null } = deps
+    const { clock, logger, audit, log, state, transport, random, slow = null } = deps
     const life = random.integer(0, 2 ** 32)
     const createRaft = deps.createRaft ?? ((...parts) => new Raft(...parts))
     const raft = createRaft(raftOptions(options, life), restored, { random, codec: entryCodec }, clock.now())
@@ -117,14 +118,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
     this.journal = new RaftJournal(options, { clock, logger, raft })
     this.conditions = new Conditions(clock, raft)
     const { peers, journal, conditions } = this
-    this.consequences = new Consequences(options, {
-      concerned: this,
-      peers,
-      journal,
-      freshness,
-      conditions,
-      clock,
-    })
+    this.consequences = new Consequences(options, { concerned: this, peers, journal, freshness, conditions, clock })
     this.tail = new LogTail(log)
     this.logTimes = slow === null ? null : new LogTimes(slow.thresholdMs)
     this.driver = this.makeDriver()
@@ -158,7 +152,7 @@ export class Replica implements CoreOutlets, Concerned, Faults {
       { log, state, applier, core: driver, faults: this },
       indexOf(restored.purged),
     )
-    this.expiry = new Expiry({ clock, raft, applier, proposals, logger })
+    this.expiry = new Expiry({ clock, raft, applier, proposals, logger, audit })
     this.historian = new Historian(options, { clock, raft, applier, proposals })
   }
 

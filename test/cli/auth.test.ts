@@ -12,6 +12,7 @@ import t from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
 import { newTokenSecret, ProblemError, QuorateClient } from '../../src/client/index.ts'
 import { toError } from '../../src/lib/to-error.ts'
+import { eventually } from '../e2e/support/eventually.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
@@ -259,6 +260,10 @@ for (const level of ['error', 'silent']) {
     const made = await run(['auth', 'bootstrap'])
     t.match(made.out, SECRET)
     t.equal((await run(['kv', 'get', 'a'])).code, exitCodes.requestFailed)
+    const admin = { QUORATE_TOKEN: made.out.trim() }
+    t.equal((await run(['auth', 'token', 'create', 'brief', '--role', 'admin', '--ttl', '1ms'], admin)).code, 0)
+    const left = async () => (await run(['auth', 'token', 'list', '--json'], admin)).out.trim().split('\n').length
+    await eventually('the leader revokes what is over', async () => ((await left()) === 1 ? true : null))
     const messages = lines.map((line) => JSON.parse(line) as { readonly msg: string; readonly audit?: object })
     const audited = messages.filter(({ msg }) => msg === 'audit').map(({ audit }) => audit)
     const expected =
@@ -268,6 +273,8 @@ for (const level of ['error', 'silent']) {
             { operation: 'initializeCluster', token: null, status: 200 },
             { operation: 'bootstrapAuth', token: null, status: 201 },
             { operation: 'listKeys', token: null, status: 401, code: 'unauthenticated' },
+            { operation: 'createToken', name: 'admin', status: 201, asked: { name: 'brief' } },
+            { operation: 'deleteToken', by: 'expiry', asked: { name: 'brief' }, reason: 'its time is up' },
           ]
     t.equal(audited.length, expected.length)
     t.match(audited, expected)

@@ -1,5 +1,7 @@
 import t from 'tap'
+import type { OwnChange } from '../../src/node/options.ts'
 import { TestCluster } from '../node/support/cluster.ts'
+import { addressesOf } from '../node/support/machine.ts'
 import { automate, checkOne, votersOf, type Wishes } from './support/automatic.ts'
 
 const autopilot: Wishes['autopilot'] = { mode: 'on', deadNodeAfterMs: 3_000, minVoters: 3 }
@@ -10,6 +12,14 @@ function roles(c: TestCluster): string {
   if (leader === null) return 'no leader'
   const { learners } = c.on(leader.id).membership().membership
   return `${votersOf(c, leader.id)} | ${learners.join()}`
+}
+
+/** What the cluster has changed by itself. Each node may form the cluster. */
+function auditedIn(c: TestCluster): unknown[] {
+  const own = c.lines.flatMap(({ event, facts }) =>
+    event === 'audit' && 'audit' in facts ? [facts.audit as OwnChange] : [],
+  )
+  return own.map(({ operation, by, asked, code }) => [operation, by, asked, ...(code === undefined ? [] : [code])])
 }
 
 t.test(
@@ -30,6 +40,13 @@ t.test(
         ({ event, facts }) => event === 'autopilot decided' && JSON.stringify(facts).includes('replace-voter'),
       ),
     )
+    const member = (id: number) => ({ id, ...addressesOf(id) })
+    const members = [1, 2, 3].map(member)
+    t.same(auditedIn(c), [
+      ...[1, 2, 3].map(() => ['initializeCluster', 'formation', { members }]),
+      ['addLearner', 'joining', member(4)],
+      ['changeVoters', 'autopilot', { add: [4], remove: [3] }],
+    ])
     await c.start(3)
     await c.pass(10_000)
     t.equal(roles(c), '1,2,4 | ')
@@ -38,6 +55,8 @@ t.test(
     c.at(3).wipe()
     await c.start(3)
     await c.until('wiped, node 3 comes back as a learner', () => roles(c) === '1,2,4 | 3')
+    await c.until('the change is over', () => auditedIn(c).length > 5)
+    t.same(auditedIn(c).slice(5), [['addLearner', 'joining', member(3)]])
   },
 )
 

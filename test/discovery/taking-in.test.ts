@@ -125,6 +125,11 @@ t.test('a node that can never be taken in is warned of once, and shown for as lo
   }
   t.equal(warnings(), 1)
   t.equal(wishes(), 1)
+  const own = c.lines.filter(({ event, facts }) => event === 'audit' && JSON.stringify(facts).includes('"id":3'))
+  t.equal(own.length, 1, 'what fails again and again is one line of audit')
+  t.match(own, [
+    { facts: { audit: { operation: 'addLearner', by: 'joining', asked: { id: 3 }, code: 'address-conflict' } } },
+  ])
   t.match(c.on(leader).status().joining, { decision: 'add-learner', failure: /^node 3: address-conflict: / })
   await c.start(2)
   await c.until('it keeps nobody else out', () => c.at(1).view.effective.membership.nodes.has(c.at(2).id))

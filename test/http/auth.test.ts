@@ -938,6 +938,7 @@ t.test('each operation that changes anything but keys has one line of audit, don
       t.match(audited, [{ ...line, ...whose, status }], `${operation}: what was done`)
       t.equal(audited.length, 1)
       if (access === 'open') continue
+      t.equal(audited[0]?.asked === undefined, sample.payload === undefined, `${operation}: what was asked for`)
       t.equal(await send(idle.secret, sample), 403)
       const refused = { ...line, token: idle.id, name: 'idle', status: 403, code: 'forbidden', times: 1 }
       t.match(audited, [refused], `${operation}: what was refused`)

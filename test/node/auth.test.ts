@@ -213,6 +213,15 @@ t.test('the leader revokes a token whose time is up, also one that has just been
     c.lines.find(({ event }) => event === 'expired token revoked'),
     { node: next, facts: { token: token.id, name: 'app' } },
   )
+  t.match(
+    c.lines.filter(({ event }) => event === 'audit'),
+    [
+      {
+        node: next,
+        facts: { audit: { operation: 'deleteToken', by: 'expiry', asked: { id: token.id, name: 'app' } } },
+      },
+    ],
+  )
   await c.pass(TTL_MS)
   t.notOk(services(c, next).auth.table?.tokens.has(later.id))
 })

@@ -24,6 +24,7 @@ export function registerClusterRoutes(app: FastifyInstance, cluster: ClusterCont
   app.post<WithBody<InitializeBody>>('/cluster/initialize', configOf(operations.initialize), async (request, reply) => {
     const { wait, timeout } = operations.initializeQuery.read(request.query.text)
     const members = bodyOf(request)?.members ?? null
+    request.auditedAs = members === null ? undefined : { members }
     sendJson(reply, {}, JSON.stringify(await cluster.initialize(members, wait, timeout)))
   })
 
@@ -64,6 +65,7 @@ function registerLeaderRoutes(app: FastifyInstance, cluster: ClusterControl): vo
     const { timeout, redirect } = leaderQuery.read(request.query.text)
     const to = bodyOf(request)?.id ?? null
     if (redirect && redirectToLeader(cluster, request, reply)) return
+    request.auditedAs = to === null ? undefined : { id: to }
     sendJson(reply, {}, JSON.stringify(await cluster.transfer(to, timeout, request.access)))
   })
 

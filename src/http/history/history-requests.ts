@@ -85,6 +85,7 @@ export class HistoryRequests {
     const command = tagged(change, request)
     const { keys, history, cluster } = this.services
     if (redirect && redirectToLeader(cluster, request, reply)) return
+    request.auditedAs = request.body
     const { result, context } = await keys.execute(command, timeout, callerOf(reply))
     if (result.type === 'key-reused' || result.type === 'future-revision') {
       const refusal = refusalFor(command, refusalOfChange(command, result))

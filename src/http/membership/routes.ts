@@ -49,6 +49,7 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
       const ifMembershipAt = membershipCondition(request.headers)
       const { voters, retain = false, allowLagging = false, force = false } = request.body
       if (redirect && redirectToLeader(cluster, request, reply)) return
+      request.auditedAs = request.body
       const change = { voters, retain, allowLagging, force, ifMembershipAt }
       sendMembership(reply, await cluster.changeVoters(change, timeout, request.access))
     },
@@ -64,6 +65,7 @@ function registerVoterRoutes(app: FastifyInstance, cluster: ClusterControl): voi
       if (add.length + remove.length === 0)
         throw invalidRequest({ path: 'body', message: 'must name a node to add or to remove' })
       if (redirect && redirectToLeader(cluster, request, reply)) return
+      request.auditedAs = request.body
       const change = { voters: { add, remove }, retain, allowLagging, force, ifMembershipAt }
       sendMembership(reply, await cluster.changeVoters(change, timeout, request.access))
     },
@@ -81,6 +83,7 @@ function registerLearnerRoutes(app: FastifyInstance, cluster: ClusterControl): v
     const { timeout, redirect } = leaderQuery.read(request.query.text)
     const { id, raft, api, wait = true } = request.body
     if (redirect && redirectToLeader(cluster, request, reply)) return
+    request.auditedAs = request.body
     sendJson(reply, {}, JSON.stringify(await cluster.addLearner({ id, raft, api }, wait, timeout, request.access)))
   })
 
@@ -102,6 +105,7 @@ function registerNodeRoutes(app: FastifyInstance, cluster: ClusterControl): void
       const id = nodeIdIn(request.params.id)
       const { raft, api, force = false } = request.body
       if (redirect && redirectToLeader(cluster, request, reply)) return
+      request.auditedAs = request.body
       const change = { member: { id, raft, api }, force, ifMembershipAt }
       sendMembership(reply, await cluster.setAddresses(change, timeout, request.access))
     },

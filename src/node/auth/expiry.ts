@@ -2,7 +2,7 @@ import type { AuthTable, CommandResult } from '../../kv/index.ts'
 import { encodeCommand, NODE_ITSELF } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Logger } from '../options.ts'
+import type { Logger, OwnAudit } from '../options.ts'
 
 export interface ExpiryDependencies {
   readonly clock: Clock
@@ -12,6 +12,7 @@ export interface ExpiryDependencies {
     submit(command: Uint8Array, timeoutMs: number, asked: { readonly isUpkeep: boolean }): Promise<CommandResult>
   }
   readonly logger: Logger
+  readonly audit: OwnAudit
 }
 
 /** The wall clock may be set at any time, so it is looked at again after this time at the latest. */
@@ -61,12 +62,15 @@ export class Expiry {
   private propose(id: number, name: string): void {
     this.isProposing = true
     this.wakeAt(null)
-    const { clock, proposals, logger } = this.deps
+    const { clock, proposals, logger, audit } = this.deps
     const command = encodeCommand({ type: 'token-delete', id, token: NODE_ITSELF, idempotency: null })
     proposals.submit(command, limits.requestTimeoutMsDefault, { isUpkeep: true }).then(
       (result) => {
         this.isProposing = false
-        if (result.type === 'token-deleted') logger.info({ token: id, name }, 'expired token revoked')
+        if (result.type === 'token-deleted') {
+          logger.info({ token: id, name }, 'expired token revoked')
+          audit.tell({ operation: 'deleteToken', by: 'expiry', asked: { id, name }, reason: 'its time is up' })
+        }
         this.look()
       },
       () => {

@@ -12,7 +12,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Candidacy } from '../../ports/transport.ts'
 import { clusterIdOf, hasToken, tokenDigest } from '../codec/cluster-id.ts'
 import type { Bootstrap } from '../membership/bootstrap.ts'
-import type { Faults, Logger, NodeOptions } from '../options.ts'
+import type { Faults, Logger, NodeOptions, OwnAudit } from '../options.ts'
 import type { AdoptionPolicy } from './adoption-policy.ts'
 import type { Pledges } from './pledges.ts'
 import type { Replica } from '../replica.ts'
@@ -28,6 +28,7 @@ export interface AutoBootstrapDependencies {
   readonly adoption: AdoptionPolicy
   readonly clock: Clock
   readonly logger: Logger
+  readonly audit: OwnAudit
   readonly hash: (text: string) => string
   readonly faults: Faults
 }
@@ -219,10 +220,12 @@ export class AutoBootstrap {
   }
 
   private async form({ members, clusterId }: Pledge): Promise<void> {
-    const { bootstrap: formation, logger } = this.deps
+    const { bootstrap: formation, logger, audit } = this.deps
     await formation.initialize(members, 'appended', FORM_TIMEOUT_MS, { agreed: true })
     this.trouble = null
     logger.info({ clusterId, members: members.map(({ id }) => id) }, 'cluster formed')
+    const reason = `the members have agreed to form cluster ${clusterId}`
+    audit.tell({ operation: 'initializeCluster', by: 'formation', asked: { members }, reason })
   }
 }
 

@@ -10,7 +10,7 @@ import type { Changes } from '../membership/changes.ts'
 import type { AdoptionPolicy } from './adoption-policy.ts'
 import { AutoBootstrap } from './auto-bootstrap.ts'
 import type { Bootstrap } from '../membership/bootstrap.ts'
-import type { Faults, Logger, NodeOptions } from '../options.ts'
+import type { Faults, Logger, NodeOptions, OwnAudit } from '../options.ts'
 import type { Pledges } from './pledges.ts'
 import type { Replica } from '../replica.ts'
 import type { PeerDiscovery } from './peer-discovery.ts'
@@ -26,6 +26,7 @@ export interface AutomationDependencies {
   readonly peerDiscovery: PeerDiscovery | null
   readonly clock: Clock
   readonly logger: Logger
+  readonly audit: OwnAudit
   readonly hash: (text: string) => string
   readonly faults: Faults
 }

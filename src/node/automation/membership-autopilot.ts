@@ -15,7 +15,7 @@ import { indexOf } from '../../raft/index.ts'
 import type { VoterChange } from '../../api/services.ts'
 import { WARRANT_OF_NODE } from '../requests/warrant.ts'
 import type { Changes } from '../membership/changes.ts'
-import type { Faults, Logger, NodeOptions } from '../options.ts'
+import type { Faults, Logger, NodeOptions, OwnAudit, OwnChange } from '../options.ts'
 import type { Replica } from '../replica.ts'
 import { Attention } from './attention.ts'
 import { DecisionLog } from './decision-log.ts'
@@ -32,6 +32,7 @@ export interface MembershipAutopilotDependencies {
   readonly changes: Changes
   readonly clock: Clock
   readonly logger: Logger
+  readonly audit: OwnAudit
   readonly candidates: Candidates
   readonly faults: Faults
 }
@@ -41,6 +42,11 @@ interface Look {
   readonly now: number
   /** Silence counts from then on: before that, this node stood still. */
   readonly attentiveSince: number
+}
+
+/** A change of the membership that follows from a decision about node `id`. */
+interface Step extends Pick<OwnChange, 'operation' | 'by' | 'asked' | 'reason'> {
+  readonly id: number
 }
 
 const CHANGE_TIMEOUT_MS = 10_000
@@ -126,52 +132,61 @@ export class MembershipAutopilot {
   }
 
   private replace(decision: Exclude<AutopilotDecision, { kind: 'none' }>): void {
-    const { changes } = this.deps
+    const { id, reason } = decision
+    const why = { id, by: 'autopilot', reason } as const
     switch (decision.kind) {
       case 'replace-voter':
-        return this.change(decision.id, () => this.setVoters({ add: [decision.by], remove: [decision.id] }))
+        return this.setVoters(why, { add: [decision.by], remove: [id] })
       case 'remove-voter':
-        return this.change(decision.id, () => this.setVoters({ add: [], remove: [decision.id] }))
-      case 'remove-learner':
-        return this.change(decision.id, () => changes.removeLearner(decision.id, LEAVE))
+        return this.setVoters(why, { add: [], remove: [id] })
+      case 'remove-learner': {
+        const step = { ...why, operation: 'removeLearner', asked: { id } }
+        return this.change(step, () => this.deps.changes.removeLearner(id, LEAVE))
+      }
     }
   }
 
   private join(decision: Exclude<JoiningDecision, { kind: 'none' }>): void {
-    if (decision.kind === 'promote') {
-      return this.change(decision.id, () => this.setVoters({ add: [decision.id], remove: [] }))
-    }
+    const { changes } = this.deps
+    const why = { by: 'joining', reason: decision.reason } as const
+    if (decision.kind === 'promote')
+      return this.setVoters({ ...why, id: decision.id }, { add: [decision.id], remove: [] })
     if (decision.kind === 'move') {
       const { members } = decision
       const [first] = members
-      return first === undefined
-        ? undefined
-        : this.change(first.id, () => this.deps.changes.moveMembers(members, CHANGE_TIMEOUT_MS))
+      if (first === undefined) return
+      const step = { ...why, id: first.id, operation: 'setAddresses', asked: { members } }
+      return this.change(step, () => changes.moveMembers(members, CHANGE_TIMEOUT_MS))
     }
     const { member } = decision
-    this.change(member.id, () => this.deps.changes.addLearner({ member, wait: false }, LEAVE))
+    const step = { ...why, id: member.id, operation: 'addLearner', asked: member }
+    this.change(step, () => changes.addLearner({ member, wait: false }, LEAVE))
   }
 
-  private setVoters(voters: VoterChange['voters']): Promise<unknown> {
+  private setVoters(why: Pick<Step, 'id' | 'by' | 'reason'>, voters: VoterChange['voters']): void {
     const change = { voters, retain: false, allowLagging: false, force: false, ifMembershipAt: null }
-    return this.deps.changes.changeVoters(change, LEAVE)
+    const step = { ...why, operation: 'changeVoters', asked: voters }
+    this.change(step, () => this.deps.changes.changeVoters(change, LEAVE))
   }
 
-  private change(id: number, begin: () => Promise<unknown>): void {
-    const { clock, logger, faults } = this.deps
+  private change({ id, ...told }: Step, begin: () => Promise<unknown>): void {
+    const { clock, logger, audit, faults } = this.deps
     this.changing = true
     begin().then(
       () => {
         this.changing = false
         this.troubles.delete(id)
+        audit.tell(told)
       },
       (error: unknown) => {
         this.changing = false
         if (!(error instanceof RequestError)) return faults.report(error)
+        const { code, message: detail } = error
         this.putOff.set(id, clock.now() + PUT_OFF_INTERVALS * this.plan.intervalMs)
-        const isNew = this.remember(id, `node ${id}: ${error.code}: ${error.message}`)
-        const level = isNew ? 'warn' : 'debug'
-        logger[level]({ id, code: error.code, detail: error.message }, 'automatic membership change failed')
+        const isNew = this.remember(id, `node ${id}: ${code}: ${detail}`)
+        logger[isNew ? 'warn' : 'debug']({ id, code, detail }, 'automatic membership change failed')
+        // The same failure, again and again, is told of once.
+        if (isNew) audit.tell({ ...told, code, detail })
       },
     )
   }

@@ -144,6 +144,7 @@ export class Machine {
         },
       },
       logger,
+      audit: { tell: (audit) => logger.info({ audit }, 'audit') },
       slow: this.slowMs === null ? null : slowLog(this.slowMs, { clock: life.clock, logger }),
       hash: (text) => createHash('sha256').update(text).digest('hex'),
       hashKey: [id, this.lives],
