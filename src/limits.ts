@@ -189,8 +189,12 @@ export const limits = {
   httpRefusalReportMs: 10_000,
   /** Requests in progress: being handled, waiting for their turn, or with answers that are not completely sent. */
   httpRequestsMax: 30_000,
-  /** The same on one connection. When it is reached, the connection is not read, but the requests of the same packet still count. */
+  /**
+   * The same on one connection. When it is reached, the connection is not read, but the requests of the same packet still count: a packet may
+   * hold some thousands. While there are more than `httpRequestsCrowded` in all, a connection on which more arrive is closed.
+   */
   httpPipelinedMax: 64,
+  httpRequestsCrowded: 15_000,
   /** Safe requests of one connection that run side by side, and the bytes of its answers above which no further one begins. */
   httpParallelMax: 16,
   httpLineAnswerBytesMax: 1024 * 1024,

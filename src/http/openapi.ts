@@ -1,11 +1,15 @@
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import swagger, { type SwaggerTransform, type SwaggerTransformObject } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { RequestError } from '../lib/errors.ts'
 import { JSON_TYPE, sendShared } from './protocol/answer.ts'
 import { documentationOf, takesOptionalBody } from './protocol/operation.ts'
 import { pathOf } from './protocol/path.ts'
 import { noQuery } from './protocol/queries.ts'
 import { openapi } from './operating/operations.ts'
+import { registerFiles } from './files.ts'
 import { registerPageHeaders } from './page-headers.ts'
 import type { QueryText } from './protocol/query.ts'
 import * as auth from '../api/auth.ts'
@@ -121,6 +125,7 @@ export function registerDocumentationRoutes(app: FastifyInstance, { self, isSecu
   void app.register(async (page) => {
     registerPageHeaders(page, { policy, isSecure })
     makeOnce(page, ['/docs/json', '/docs/yaml'], () => JSON.stringify(self()))
+    registerPageFiles(page)
     void page.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: { docExpansion: 'list', deepLinking: true, validatorUrl: null },
@@ -133,6 +138,16 @@ export function registerDocumentationRoutes(app: FastifyInstance, { self, isSecu
     noQuery.read(request.query.text)
     document ??= Buffer.from(JSON.stringify(app.swagger()))
     sendShared(reply, JSON_TYPE, document)
+  })
+}
+
+/** The files of the page. The plugin would open one for each request; what it serves under these names is overtaken. */
+function registerPageFiles(page: FastifyInstance): void {
+  const folder = join(dirname(createRequire(import.meta.url).resolve('@fastify/swagger-ui')), 'static')
+  registerFiles(page, { folder, prefix: '/docs/static/', except: ['index.html'] })
+  page.addHook('onRequest', (request, _reply, done) => {
+    const isOther = request.routeOptions.url === '/docs/static/*'
+    done(isOther ? new RequestError('route-not-found', 'the page has no such file') : undefined)
   })
 }
 

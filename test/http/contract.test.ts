@@ -375,7 +375,11 @@ t.test('the documentation page works without anything from elsewhere', async (t)
     t.equal(file.statusCode, 200, source)
     t.match(file.headers, headers, source)
   }
-  t.equal((await app.inject('/docs/static/none.js')).statusCode, 404)
+  const large = await app.inject('/docs/static/swagger-ui-bundle.js')
+  t.match(large.headers, { 'content-type': 'text/javascript; charset=utf-8', 'cache-control': 'no-cache', etag: /^"/ })
+  for (const path of ['none.js', 'csp.json', 'INDEX.CSS', '/index.css', ''])
+    t.equal((await app.inject(`/docs/static/${path}`)).statusCode, 404, path)
+  t.equal((await app.inject('/docs/static/%69ndex.css')).statusCode, 200, 'the same path, written otherwise')
   t.equal((await app.inject('/docs/static/..%2f..%2fpackage.json')).statusCode, 404)
   t.equal((await app.inject('/docs/static/%2e%2e/index.js')).statusCode, 404)
 })
@@ -393,7 +397,12 @@ t.test(
     t.match(policy, /default-src 'none';script-src 'self';style-src 'self';.*connect-src 'self'/)
     t.notMatch(policy, /unsafe|upgrade-insecure-requests/)
     t.notOk('strict-transport-security' in page.headers, 'that would bind other services of the host')
-    t.notOk('etag' in page.headers, 'files of a package have one time in every version')
+    const { etag } = page.headers
+    t.match(etag, /^"[\w-]{22}"$/, 'made of its content: files of a package have one time in every version')
+    const known = await app.inject({ url: '/ui/', headers: { 'if-none-match': String(etag) } })
+    t.match([known.statusCode, known.body, known.headers.etag], [304, '', etag])
+    const other = await app.inject({ url: '/ui/', headers: { 'if-none-match': '"x"' } })
+    t.equal(other.statusCode, 200)
     t.notOk('content-security-policy' in (await app.inject('/livez')).headers, 'other routes do without')
 
     const sources = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, source]) => source ?? '')
@@ -404,6 +413,8 @@ t.test(
       const url = source.replace('./', '/ui/')
       const plain = await app.inject(url)
       t.match(plain.headers, { 'cache-control': 'public, max-age=31536000, immutable', vary: 'accept-encoding' })
+      const refused = { 'accept-encoding': 'br;q=0, deflate, *;q=0' }
+      t.ok((await app.inject({ url, headers: refused })).rawPayload.equals(plain.rawPayload), source)
       for (const encoding of ['br', 'gzip']) {
         const packed = await app.inject({ url, headers: { 'accept-encoding': encoding } })
         t.equal(packed.headers['content-encoding'], encoding, source)

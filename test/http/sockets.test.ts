@@ -500,7 +500,7 @@ t.test('documents that everybody may read take no room from others, however many
   const api = await serve(t, { answerBytesMax: 1024 * 1024 })
   let made = 0
   api.app.server.on('request', () => (made += 1))
-  for (const path of ['/openapi.json', '/docs/json', '/docs/yaml']) {
+  for (const path of ['/openapi.json', '/docs/json', '/docs/yaml', '/docs/static/swagger-ui-bundle.js', '/ui/']) {
     const whole = await api.exchange(head(`GET ${path} HTTP/1.1`, host, last))
     t.equal(whole.status, 200)
     t.equal(Buffer.byteLength(whole.body, 'latin1'), Number(whole.headers.get('content-length')), path)
@@ -704,16 +704,63 @@ t.test('streams that are queued behind another answer learn that their connectio
 
 const hasDescriptors = process.platform === 'linux' ? false : 'the open files of a process are seen under Linux alone'
 
-t.test('files that nobody reads are closed with their connection', { skip: hasDescriptors }, async (t) => {
+t.test('no file stays open for whoever asks for it and reads nothing', { skip: hasDescriptors }, async (t) => {
   const api = await serve(t)
+  let asked = 0
+  api.app.server.on('request', () => (asked += 1))
+  const page = (await api.exchange(head('GET /ui/ HTTP/1.1', host, last))).body
+  const script = /assets\/(\S+\.js)/.exec(page)?.[1] ?? ''
   const file = 'swagger-ui-bundle.js'
-  const opened = api.connection()
-  await opened.connected()
-  opened.socket.pause()
-  opened.send(head(`GET /docs/static/${file} HTTP/1.1`, host).repeat(limits.httpParallelMax))
-  await eventually(() => openFiles(file) > 1, 'more than one is open')
-  opened.destroy()
-  await eventually(() => openFiles(file) === 0, 'none is open')
+  const paths = [
+    `/docs/static/${file}`,
+    `/docs/static//${file}`,
+    `/docs/static/./${file}`,
+    `/ui/assets/${script}`,
+    `/ui//assets/${script}`,
+  ]
+  asked = 0
+  const silent = paths.map(() => api.connection())
+  for (const [at, opened] of silent.entries()) {
+    await opened.connected()
+    opened.socket.pause()
+    opened.send(head(`GET ${paths[at]} HTTP/1.1`, host).repeat(limits.httpPipelinedMax))
+  }
+  await eventually(() => asked === silent.length * limits.httpPipelinedMax, 'all have arrived')
+  await eventually(() => openFiles(file) + openFiles(script) === 0, 'none is open')
+  for (const path of [paths[0] ?? '', paths[3] ?? ''])
+    t.equal((await api.exchange(head(`GET ${path} HTTP/1.1`, host, last))).status, 200, path)
+  t.equal(openFiles(file) + openFiles(script), 0, 'nor does one last')
+})
+
+t.test('a few connections with thousands of requests each do not take the places of all others', async (t) => {
+  const { app, connection, exchange, services } = await serve(t)
+  const { promise, resolve } = deferred<void>()
+  services.keys.beforeGet = async () => promise
+  let held = 0
+  app.server.on('request', ({ socket }, response) => {
+    // What else is in the packet of a connection that is closed is told, and not taken.
+    if (socket.destroyed) return
+    held += 1
+    response.once('close', () => (held -= 1))
+  })
+  const few = Array.from({ length: 20 }, () => connection())
+  for (const opened of few) {
+    await opened.connected()
+    opened.send(head('GET /kv/a HTTP/1.1', host).repeat(3_000))
+  }
+  await eventually(() => few.some((opened) => opened.closed), 'those that ask for too much are closed')
+  await exchange(head('GET /version HTTP/1.1', host, last))
+  const most = limits.httpRequestsCrowded + few.length * limits.httpPipelinedMax
+  t.ok(held > limits.httpRequestsCrowded / 2 && held <= most, `${held} wait`)
+  // Whoever asks for less is served, however many others wait.
+  t.equal((await exchange(head('GET /version HTTP/1.1', host, last))).status, 200)
+  const modest = connection()
+  modest.send(
+    head('GET /version HTTP/1.1', host).repeat(limits.httpPipelinedMax - 1) + head('GET /version HTTP/1.1', host, last),
+  )
+  t.equal((await modest.untilClosed()).match(/HTTP\/1\.1 200/g)?.length, limits.httpPipelinedMax)
+  resolve()
+  for (const opened of few) opened.destroy()
 })
 
 /** How many descriptors of this process are of a file of that name. */

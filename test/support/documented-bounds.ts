@@ -77,8 +77,8 @@ export const boundsTables: readonly BoundsTable[] = [
     document: 'docs/OPERATIONS.md',
     heading: '## What clients may leave waiting',
     rows: {
-      'requests at once': ({ httpRequestsMax, httpPipelinedMax }) =>
-        `${number(httpRequestsMax)}; on one connection about ${httpPipelinedMax} before it is not read`,
+      'requests at once': ({ httpRequestsMax, httpPipelinedMax, httpRequestsCrowded }) =>
+        `${number(httpRequestsMax)}; on one connection about ${httpPipelinedMax} before it is not read, and is closed while there are ${number(httpRequestsCrowded)}`,
       'safe requests of one connection side by side': ({ httpParallelMax, httpLineAnswerBytesMax }) =>
         `${httpParallelMax}, while ${mib(httpLineAnswerBytesMax)} of answers waits; others run alone`,
       'answers in memory': ({ httpAnswerBytesMax, watchPatienceMs }) =>

@@ -30,6 +30,19 @@ export function negotiate<const Offer extends string>(
   return best
 }
 
+/**
+ * Whether an `Accept-Encoding` header accepts a content coding (RFC 9110, 12.5.3), by its name or else by `*`. A client that sends no such
+ * header is sent the content as it is.
+ */
+export function acceptsCoding(header: string | string[] | undefined, coding: string): boolean {
+  const ranges = String(header ?? '')
+    .toLowerCase()
+    .split(',')
+    .map((range) => range.split(';').map((part) => part.trim()))
+  const range = ranges.find(([name]) => name === coding) ?? ranges.find(([name]) => name === '*')
+  return range !== undefined && weightIn(range) > 0
+}
+
 function isMoreExact(preference: Preference, other: Preference): boolean {
   return preference.weight > 0 && preference.weight === other.weight && preference.exactness > other.exactness
 }

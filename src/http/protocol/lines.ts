@@ -153,9 +153,12 @@ export class Lines {
     request.url = originFormOf(url)
     const refusal = refusalOf(request)
     if (refusal !== null) return line.take(request, response, (_request, given) => refuse(given, refusal))
+    const isFull = line.openRequests >= limits.httpPipelinedMax
+    // A few connections with thousands each would take the places of all others.
+    if (isFull && this.requests >= limits.httpRequestsCrowded) return void request.socket.destroy()
     const overload = this.judge(request, response, line.openRequests === 0)
     if (overload === null) line.take(request, response)
-    else if (line.openRequests >= limits.httpPipelinedMax) request.socket.destroy()
+    else if (isFull) request.socket.destroy()
     else {
       line.admit(response)
       response.refuseForNow()
