@@ -109,10 +109,11 @@ const ROOMS = {
     membership: ['protocol'],
     cluster: ['protocol', 'membership'],
     operating: ['protocol'],
+    'files.ts': ['protocol'],
     'page-headers.ts': [],
-    'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating', 'page-headers.ts'],
+    'openapi.ts': ['protocol', 'keys', 'membership', 'cluster', 'operating', 'files.ts', 'page-headers.ts'],
     'overload.ts': ['protocol'],
-    'dashboard.ts': ['page-headers.ts'],
+    'dashboard.ts': ['files.ts', 'page-headers.ts'],
     'app.ts': ['protocol', ...RESOURCES, 'openapi.ts', 'overload.ts', 'dashboard.ts'],
   },
   'src/ui': {

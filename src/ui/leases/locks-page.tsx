@@ -81,9 +81,7 @@ function Locks({ prefix, open }: LocksProps) {
             </>
           )}
         </Shown>
-        {read.reading.kind === 'failed' && (
-          <Readable failure={read.reading.failure} hrefFor={locksIn} />
-        )}
+        {read.reading.kind === 'failed' && <Readable failure={read.reading.failure} hrefFor={locksIn} />}
       </Card>
     </>
   )
