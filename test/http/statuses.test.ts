@@ -392,7 +392,9 @@ async function askToBeRedirected(node: Asking): Promise<void> {
     await node.askUntil(307, 'DELETE', `${url}&lease=7`)
   }
   await node.askUntil(307, 'GET', `/locks?${redirect}`)
-  for (const [method, path, body] of authQuestions) await node.askUntil(307, method, `${path}?${redirect}`, { body })
+  // A body with a secret is sent on to nobody.
+  for (const [method, path, body] of authQuestions.slice(1))
+    await node.askUntil(307, method, `${path}?${redirect}`, { body })
   await node.askUntil(307, 'POST', `/cluster/leader?${redirect}`)
   await node.askUntil(307, 'PUT', `/cluster/membership?${redirect}`, { body: { voters: [1, 2] } })
   await node.askUntil(307, 'PATCH', `/cluster/membership?${redirect}`, { body: { add: [2] } })
