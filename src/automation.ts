@@ -1,3 +1,4 @@
+import { readAtMost } from './config/bounded-file.ts'
 import { expectedNodes } from './config/settings/automation.ts'
 import type { Config } from './config/config.ts'
 import { judges } from './node/automation/judges.ts'
@@ -22,7 +23,7 @@ export function automationPlan(config: Config): AutomationPlan | null {
   const probeTimeoutMs = Math.min(PROBE_TIMEOUT_MS_MAX, Math.max(PROBE_TIMEOUT_MS_MIN, delayMs / 2))
   const addressesMax = limits.membersMax
   const discovery =
-    discover === null ? null : createDiscovery(discover, { ...platformLookups, parseAddress, addressesMax })
+    discover === null ? null : createDiscovery(discover, { ...platformLookups, readFile, parseAddress, addressesMax })
   return {
     judges,
     formation:
@@ -38,6 +39,10 @@ export function automationPlan(config: Config): AutomationPlan | null {
     intervalMs,
     probeTimeoutMs,
   }
+}
+
+async function readFile(path: string): Promise<string> {
+  return (await readAtMost(path, limits.discoveryFileBytesMax)).toString('utf8')
 }
 
 function parseAddress(text: string): string | null {

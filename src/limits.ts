@@ -94,6 +94,8 @@ export const limits = {
   issuesMax: 20,
   /** A file with certificates or a key. */
   tlsFileBytesMax: 1024 * 1024,
+  /** A file with a secret, or with a token and the line break behind it. */
+  secretFileBytesMax: 64 * 1024,
   /** How often the files of TLS are looked at. */
   tlsFilesCheckMs: 2_000,
   /** A certificate that ends within this time is warned of, or within this part of the time for which it was issued, if that is less. */
@@ -145,6 +147,8 @@ export const limits = {
   reasonNamesMax: 5,
   /** Addresses that discovery probes at the same time. */
   discoveryProbesMax: 16,
+  /** The file of `--discover file:PATH`. */
+  discoveryFileBytesMax: 1024 * 1024,
   /** Successive pledges of one node to form a cluster. A new one is given only when the previous one can no longer form a cluster. */
   pledgeRoundsMax: 1_000_000_000,
   listItemsMax: 1000,
@@ -542,6 +546,8 @@ export const limits = {
    * each byte of a value or a key, and space for the rest of 128,000 of them. A page of a listing is smaller.
    */
   clientAnswerBytesMax: 6 * 64 * 1024 * 1024 + 32 * 1024 * 1024,
+  /** The token that a client sends. Gateways want far shorter ones than a node, which takes `httpHeaderBytesMax` of all headers together. */
+  clientTokenBytesMax: 16 * 1024,
   /** What a client reads of a file, or sends of a stream of records, at a time. */
   clientPieceBytes: 256 * 1024,
   /** One line or event of a stream that a client reads: a change of the largest value and the value before, in which JSON may need six

@@ -1,8 +1,9 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
-import { readFile, stat, statfs } from 'node:fs/promises'
+import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { automationPlan } from './automation.ts'
+import { readAtMost } from './config/bounded-file.ts'
 import type { Config } from './config/config.ts'
 import type { DescriptorShares } from './descriptors.ts'
 import { buildApp } from './http/app.ts'
@@ -371,9 +372,7 @@ function nodeDependencies(
 /** Read anew each time: the file is there for the first minutes of a cluster only. */
 async function bootstrapSecretOf({ authBootstrapFile: file }: Config): Promise<string | null> {
   if (file === null) return null
-  const { size } = await stat(file)
-  if (size > limits.auth.bootstrapSecretBytesMax) throw new Error(`it has ${size} bytes, more than a secret has`)
-  return (await readFile(file, 'utf8')).trim()
+  return (await readAtMost(file, limits.auth.bootstrapSecretBytesMax)).toString('utf8').trim()
 }
 
 function describeRefused(reason: number | Error): object {

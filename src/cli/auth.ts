@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import {
   AmbiguousOutcomeError,
   newTokenSecret,
@@ -8,6 +7,7 @@ import {
   type RoleView,
   type TokenView,
 } from '../client/index.ts'
+import { readAtMost } from '../config/bounded-file.ts'
 import { duration } from '../lib/duration.ts'
 import { toError } from '../lib/to-error.ts'
 import { tokenSecret as parseTokenSecret } from '../lib/token-secret.ts'
@@ -78,10 +78,10 @@ async function tokenSecretIn(path: string): Promise<string> {
 }
 
 async function secretIn(flag: string, path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const bytes = await readAtMost(path, limits.secretFileBytesMax).catch((error: unknown) => {
     throw new UsageError(`${flag} ${printable(path)} cannot be read: ${toError(error).message}`)
   })
-  return text.trim()
+  return bytes.toString('utf8').trim()
 }
 
 export async function self(terminal: Terminal, options: ConnectionOptions): Promise<number> {

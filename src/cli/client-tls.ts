@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import { ConnectionError } from '../client/errors.ts'
 import type { ClientOptions, TlsOptions } from '../client/options.ts'
 import { QuorateClient } from '../client/quorate-client.ts'
+import { readAtMost } from '../config/bounded-file.ts'
 import { toError } from '../lib/to-error.ts'
+import { limits } from '../limits.ts'
 import { tokenOf, type TokenOptions } from './client-token.ts'
 import { printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
@@ -58,9 +59,10 @@ export async function tlsOf(terminal: Terminal, options: TlsFiles): Promise<TlsO
 
 async function pemIn({ by, path }: GivenPath, label: 'CERTIFICATE' | 'PRIVATE KEY'): Promise<string | null> {
   if (path === undefined) return null
-  const text = await readFile(path, 'latin1').catch((error: unknown) => {
+  const bytes = await readAtMost(path, limits.tlsFileBytesMax).catch((error: unknown) => {
     throw new UsageError(`${by}${printable(path)} cannot be read: ${toError(error).message}`)
   })
+  const text = bytes.toString('latin1')
   if (/ENCRYPTED/.test(text) && label === 'PRIVATE KEY')
     throw new UsageError(`${by}${printable(path)} is encrypted: decrypt it with \`openssl pkey -in ${path} -out FILE\``)
   if (text.includes(`${label}-----`)) return text

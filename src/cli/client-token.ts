@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { checkToken } from '../client/options.ts'
+import { readAtMost } from '../config/bounded-file.ts'
 import { toError } from '../lib/to-error.ts'
+import { limits } from '../limits.ts'
 import { printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -23,10 +24,10 @@ export async function tokenOf({ environment }: Terminal, options: TokenOptions):
 }
 
 async function tokenIn(by: string, path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const bytes = await readAtMost(path, limits.secretFileBytesMax).catch((error: unknown) => {
     throw new UsageError(`${by}${printable(path)} cannot be read: ${toError(error).message}`)
   })
-  return checked(`${by}${printable(path)}`, text.trim())
+  return checked(`${by}${printable(path)}`, bytes.toString('utf8').trim())
 }
 
 /** The message does not hold the token. */

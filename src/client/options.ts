@@ -122,11 +122,14 @@ function tokenFrom(token: ClientOptions['token']): ClientSettings['token'] {
 const TOKEN = /^[\x21-\x7e]+$/
 
 /**
- * Throws `TypeError` for text that no header carries. The message does not hold it.
+ * Throws `TypeError` for text that no header carries, or that is too long for one. The message does not hold it.
  *
  * @internal
  */
 export function checkToken(token: string): void {
+  // The pattern allows one byte a character alone.
+  if (token.length > limits.clientTokenBytesMax)
+    throw new TypeError(`the token has ${token.length} characters, and at most ${limits.clientTokenBytesMax} are sent`)
   if (!TOKEN.test(token))
     throw new TypeError('the token is empty, or holds a space, a line break or a character that is not ASCII')
 }

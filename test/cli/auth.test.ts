@@ -12,6 +12,7 @@ import t from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
 import { newTokenSecret, ProblemError, QuorateClient } from '../../src/client/index.ts'
 import { toError } from '../../src/lib/to-error.ts'
+import { limits } from '../../src/limits.ts'
 import { eventually } from '../e2e/support/eventually.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
@@ -122,7 +123,24 @@ t.test('mistakes are named, and never with the secret', async (t) => {
   const { directory, run } = await open(t)
   const spaced = join(directory, 'spaced')
   await writeFile(spaced, 'quorate_a b')
+  const long = join(directory, 'long')
+  await writeFile(long, 'q'.repeat(limits.clientTokenBytesMax + 1))
+  const token = 'q'.repeat(limits.clientTokenBytesMax + 1)
+  const tooLong = { name: 'TypeError', message: /^the token has 16385 characters, and at most 16384 are sent$/ }
+  t.throws(() => new QuorateClient({ servers: ['http://127.0.0.1:1'], token }), tooLong)
+  const client = new QuorateClient({ servers: ['http://127.0.0.1:1'], token: () => token })
+  t.teardown(() => client.close())
+  await t.rejects(client.get('a'), tooLong, 'nothing is sent, to a server that is not there')
+  const endless = '/dev/zero'
   const cases: readonly [readonly string[], RegExp][] = [
+    [
+      ['kv', 'get', 'a', '--token-file', long],
+      /--token-file \S+: the token has 16385 characters, and at most 16384 are/,
+    ],
+    [['kv', 'get', 'a', '--token-file', endless], /--token-file \S+ cannot be read: it has more than 65536 bytes/],
+    [['auth', 'bootstrap', '--secret-file', endless], /--secret-file \S+ cannot be read: it has more than 65536 bytes/],
+    [['auth', 'bootstrap', '--token-secret-file', endless], /--token-secret-file \S+ cannot be read: it has more than/],
+    [['kv', 'get', 'a', '--ca', endless], /--ca \S+ cannot be read: it has more than 1048576 bytes/],
     [['kv', 'get', 'a', '--token', 'x', '--token-file', 'y'], /--token and --token-file: give one of them/],
     [['kv', 'get', 'a', '--token-file', '/no/such'], /--token-file \/no\/such cannot be read/],
     [['kv', 'get', 'a', '--token-file', spaced], /--token-file \S+: the token is empty, or holds a space/],

@@ -1,6 +1,7 @@
 import { unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { readAtMost } from '../../src/config/bounded-file.ts'
 import { platformLookups } from '../../src/discovery/platform.ts'
 import { createDiscovery, type SourceDependencies } from '../../src/discovery/sources.ts'
 import { reachable } from '../../src/lib/host-port.ts'
@@ -71,7 +72,8 @@ t.test('a lookup that fails is a fact', async (t) => {
 
 t.test('a file is read again each time; a line that is no address spoils only itself', async (t) => {
   const path = join(await temporaryDirectory(t), 'peers')
-  const discovery = createDiscovery({ kind: 'file', path }, lookups(platformLookups))
+  const reading = lookups({ readFile: async (file) => (await readAtMost(file, 256)).toString('utf8') })
+  const discovery = createDiscovery({ kind: 'file', path }, reading)
   t.match(await discovery.lookUp(), { addresses: [], problem: /peers: ENOENT/ }, 'before it is there')
   await writeFile(path, '# our nodes\n10.0.0.1:7101\n\n  Node-2:7101  # the second\r\n')
   t.same(await discovery.lookUp(), { addresses: ['10.0.0.1:7101', 'node-2:7101'], problem: null })
@@ -84,6 +86,10 @@ t.test('a file is read again each time; a line that is no address spoils only it
   t.same(await discovery.lookUp(), { addresses: [], problem: null }, 'an empty list is a list')
   await unlink(path)
   t.match(await discovery.lookUp(), { problem: /ENOENT/ })
+  const endless = createDiscovery({ kind: 'file', path: '/dev/zero' }, reading)
+  t.match(await endless.lookUp(), { addresses: [], problem: '/dev/zero: it has more than 256 bytes' })
+  await writeFile(path, `10.0.0.1:7101\n${'#'.repeat(242)}`)
+  t.same(await discovery.lookUp(), { addresses: ['10.0.0.1:7101'], problem: null }, 'as many bytes as there may be')
 })
 
 t.test('an excess of addresses is cut, everywhere in the same way', async (t) => {
