@@ -49,6 +49,8 @@ const QUICK_BUGS = [
   'version-repeated',
   'lock-of-the-past',
   'compaction-bound-falls',
+  'incarnations-not-compared',
+  'incarnations-not-written',
 ]
 const QUICK_SEEDS_MAX = 30
 

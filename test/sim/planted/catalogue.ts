@@ -4,6 +4,7 @@ import { commitBugs } from './commits.ts'
 import { featureLevelBugs } from './feature-levels.ts'
 import { historyBugs } from './history.ts'
 import { importBugs } from './imports.ts'
+import { incarnationBugs } from './incarnations.ts'
 import { leaseBugs } from './leases.ts'
 import { livenessBugs } from './liveness.ts'
 import { logBugs } from './logs.ts'
@@ -11,6 +12,7 @@ import { lookBugs } from './looks.ts'
 import { membershipBugs } from './memberships.ts'
 import { pastReadBugs } from './past-reads.ts'
 import { readBugs } from './reads.ts'
+import { standstillBugs } from './standstills.ts'
 import { stateBugs } from './states.ts'
 import { viewBugs } from './views.ts'
 import { voteBugs } from './votes.ts'
@@ -23,6 +25,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...logBugs,
   ...readBugs,
   ...membershipBugs,
+  ...incarnationBugs,
   ...stateBugs,
   ...historyBugs,
   ...pastReadBugs,
@@ -33,6 +36,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...importBugs,
   ...viewBugs,
   ...lookBugs,
+  ...standstillBugs,
   ...livenessBugs,
 ]
 
