@@ -134,6 +134,7 @@ const ROOMS = {
     'main.tsx': ['lib', 'app.tsx'],
   },
   'src/config': {
+    'bounded-file.ts': [],
     'setting.ts': [],
     'values.ts': ['setting.ts'],
     'discovery-source.ts': ['setting.ts', 'values.ts'],
