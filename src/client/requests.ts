@@ -30,7 +30,7 @@ export interface Call extends Partial<
   readonly body?: OutgoingRequest['body']
   /** The body as JSON; as a function, of what is left of `waitMs`. */
   readonly json?: object | ((waitMs: number) => object)
-  /** The server knows no deadline for it: the client alone ends it when its time is up. */
+  /** The server answers it at once, so that there is no time to tell: the client alone ends it when its time is up. */
   readonly hasNoDeadline?: boolean
   /** The name of the write is one of this client, of which the caller knows nothing. */
   readonly hasDrawnName?: boolean
@@ -128,7 +128,13 @@ export class Requests {
       isStream,
       retry: call.retry ?? this.settings.retry,
     }
-    return await this.servers.exchange(request, Math.max(0, timeoutMs - (performance.now() - startedAt)))
+    const left = (): number => Math.max(0, timeoutMs - (performance.now() - startedAt))
+    const answer = await this.servers.exchange(request, left())
+    // What the caller has not asked for must not make the request fail. A body that is sent as it comes is not there any more.
+    if (call.hasNoDeadline === true || call.body !== undefined || !knowsNoDeadline(answer)) return answer
+    this.settings.onElsewhere({ kind: 'answered', code: 'invalid-request' })
+    const again = await this.servers.exchange({ ...request, query }, left())
+    return { ...again, mayHaveHappened: answer.mayHaveHappened || again.mayHaveHappened }
   }
 
   private async authorization(ms: number, signal: AbortSignal | null): Promise<Readonly<Record<string, string>>> {
@@ -167,6 +173,15 @@ function bodyOf({ json, body = null }: Call): ServerRequest['body'] {
   if (json === undefined) return body
   if (typeof json === 'function') return (waitMs) => Buffer.from(JSON.stringify(json(waitMs)))
   return Buffer.from(JSON.stringify(json))
+}
+
+/** Whether a node of an earlier build has refused a request, and done nothing, because this one takes no `timeout` there. */
+function knowsNoDeadline({ status, body }: ServersAnswer): boolean {
+  if (status !== 400) return false
+  const issues: unknown = problemFrom(body)?.['issues']
+  if (!Array.isArray(issues) || issues.length !== 1) return false
+  const [issue] = issues as readonly { readonly path?: unknown; readonly message?: unknown }[]
+  return issue?.path === 'query/timeout' && String(issue.message).startsWith('is unknown')
 }
 
 /** The call under its name: the caller's, or one that nobody else uses. */

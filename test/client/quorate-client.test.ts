@@ -64,6 +64,27 @@ t.test('a server that hangs or is cut off leaves time for the others', { jobs: 4
     )
   })
 
+  void t.test('a node of an earlier build that refuses the time of a look is asked without it', async (t) => {
+    const refused = (response: Parameters<Answering>[1], path: string): void => {
+      const issues = [{ path, message: 'is unknown; expected nothing' }]
+      fail(response, 400, 'invalid-request', { retryable: false, issues })
+    }
+    const old = await stand(t, (request, response, askedMs) =>
+      askedMs > 0 ? refused(response, 'query/timeout') : succeed(request, response, 0),
+    )
+    const reasons: unknown[] = []
+    const { auth, cluster } = clientOf(t, [old.url], timeoutMs, { onElsewhere: (reason) => reasons.push(reason) })
+    await auth.self()
+    t.match(old.asked, [{ path: '/auth/self' }, { path: '/auth/self', timeoutMs: null }])
+    t.ok((old.asked[0]?.timeoutMs ?? 0) > 0)
+    t.same(reasons, [{ kind: 'answered', code: 'invalid-request' }])
+    await cluster.status()
+    t.equal(old.asked.length, 3, 'what is answered at once names no time in the first place')
+    const other = await stand(t, (_request, response) => refused(response, 'query/limit'))
+    await t.rejects(clientOf(t, [other.url], timeoutMs).auth.self(), { code: 'invalid-request' })
+    t.equal(other.asked.length, 1, 'another mistake is that of the caller')
+  })
+
   void t.test('shares are not too short to be of use', async (t) => {
     const bad = [await stand(t, isolated('no-leader')), await stand(t, hang)]
     const last = await stand(t, isolated('no-leader'))
