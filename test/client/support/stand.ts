@@ -6,6 +6,8 @@ import { QuorateClient, type ClientOptions } from '../../../src/client/index.ts'
 import { listenUntilEnd } from '../../support/loopback-server.ts'
 
 export interface Asked {
+  /** When, by `performance.now()`. */
+  readonly at: number
   readonly method: string
   readonly path: string
   readonly timeoutMs: number | null
@@ -29,7 +31,8 @@ export async function stand(t: Test, answer: Answering): Promise<Stand> {
     const timeoutMs = timeout === null ? null : Number(timeout.replace(/ms$/, ''))
     const key = request.headers['idempotency-key']
     const idempotencyKey = typeof key === 'string' ? key : null
-    asked.push({ method: request.method ?? '', path: pathname, timeoutMs, query: searchParams, idempotencyKey })
+    const at = performance.now()
+    asked.push({ at, method: request.method ?? '', path: pathname, timeoutMs, query: searchParams, idempotencyKey })
     answer(request, response, timeoutMs ?? 0)
   })
   const host = await listenUntilEnd(t, server)
