@@ -130,11 +130,12 @@ export class Requests {
     }
     const left = (): number => Math.max(0, timeoutMs - (performance.now() - startedAt))
     const answer = await this.servers.exchange(request, left())
-    // What the caller has not asked for must not make the request fail. A body that is sent as it comes is not there any more.
-    if (call.hasNoDeadline === true || call.body !== undefined || !knowsNoDeadline(answer)) return answer
+    // What the caller has not asked for must not make the request fail. A body that is sent as it comes is not there any more. When an earlier
+    // try may have taken effect, the caller has to know that.
+    const isOver = call.hasNoDeadline === true || call.body !== undefined || answer.mayHaveHappened
+    if (isOver || !knowsNoDeadline(answer)) return answer
     this.settings.onElsewhere({ kind: 'answered', code: 'invalid-request' })
-    const again = await this.servers.exchange({ ...request, query }, left())
-    return { ...again, mayHaveHappened: answer.mayHaveHappened || again.mayHaveHappened }
+    return await this.servers.exchange({ ...request, query }, left())
   }
 
   private async authorization(ms: number, signal: AbortSignal | null): Promise<Readonly<Record<string, string>>> {
