@@ -16,7 +16,7 @@ const lacking = ['registry', 'machines', 'docker', 'kubernetes', 'systemd']
 /** A page that waits in vain is ended after this time. */
 const sessionMsMax = 560_000
 
-interface Block {
+export interface Block {
   readonly line: number
   readonly language: string
   /** Null: nothing that a test machine lacks. */
@@ -50,7 +50,8 @@ function indentedCode(text: string): readonly string[] {
   return prose.match(/^(?: {4}|\t).*\S.*$/gm) ?? []
 }
 
-function blocksOf(text: string): readonly Block[] {
+/** The blocks of a text of Markdown, in their order. */
+export function blocksOf(text: string): readonly Block[] {
   const found = text.matchAll(/^```(\S*)(?: needs=(\S+))?\n([\s\S]*?)^```$/gm)
   return [...found].map(({ index, 1: language = '', 2: needs = null, 3: code = '' }) => {
     return { line: text.slice(0, index).split('\n').length, language, needs, code }
