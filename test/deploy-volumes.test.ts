@@ -85,6 +85,20 @@ t.test('a restore on Kubernetes: every volume has the state of the backup, and t
   }
 })
 
+t.test('a restore on Kubernetes: the commands of the page, and what was there is removed in the end', async (t) => {
+  const { cluster, sound } = await makeCluster(t)
+  await writeFile(join(cluster.directory, 'deploy/kubernetes/2026-01-31.backup'), sound)
+  const [restore = '', remove = ''] = await blocksUnder(OPERATIONS, 'Restore on Kubernetes')
+  const restored = await cluster.run(restore)
+  t.equal(restored.code, 0, restored.err)
+  for (const claim of claims) t.match((await readdir(cluster.claim(claim))).toSorted(), [/^before-\d+$/, 'node'])
+  // Commands in pods are run now, and not only let be.
+  await cluster.set('servers', '')
+  const removed = await cluster.run(remove)
+  t.equal(removed.code, 0, removed.err)
+  for (const claim of claims) t.same(await readdir(cluster.claim(claim)), ['node'])
+})
+
 t.test('a restore on Kubernetes: no machine for a volume, and files of no use, change nothing', async (t) => {
   const { cluster, sound, restore, isUntouched } = await makeCluster(t)
   t.match(await restore('--nodes 4'), { code: 1, err: /^--nodes 4: there are 3 nodes; nothing was changed\n/ })

@@ -13,6 +13,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
  */
 const KUBECTL = `#!/bin/sh
 set -eu
+here=$PWD
 cd "$(dirname "$0")/../state"
 echo "$*" >> calls
 words=$(echo "$*" | sed 's/--namespace [^ ]* *//')
@@ -59,13 +60,52 @@ case $words in
     cd "$directory"
     exec "$@"
     ;;
-  'exec quorate-'[1-9]*) ;;
-  'exec -i quorate-'[1-9]*) ;;
+  'exec quorate-'[1-9]* | 'exec -i quorate-'[1-9]*)
+    pod=\${words#exec } pod=\${pod#-i } pod=\${pod%% *}
+    if [ ! -e servers ]; then exit 0; fi
+    server=$(sed -n "\${pod#quorate-}p" servers)
+    while [ "$1" != -- ]; do shift; done
+    shift
+    count=$#
+    while [ "$count" -gt 0 ]; do
+      word=$(printf '%s.' "$1" | sed -e "s,/data\\b,$PWD/claims/data-$pod,g" -e "s,/etc/quorate-tls\\b,$PWD/secrets/quorate-tls,g")
+      shift
+      set -- "$@" "\${word%.}"
+      count=$((count - 1))
+    done
+    QUORATE_SERVER=$server exec "$@"
+    ;;
+  'create namespace '*) mkdir -p "namespaces/\${words#create namespace }" ;;
+  'create secret generic '*)
+    name=$4
+    mkdir -p "secrets/$name"
+    for word in $words; do
+      case $word in
+        --from-file=*=/dev/stdin) file=\${word#--from-file=} && cat > "secrets/$name/\${file%%=*}" ;;
+        --from-file=*) cp "$here/\${word#--from-file=}" "secrets/$name/" ;;
+      esac
+    done
+    ;;
+  'create job --from=cronjob/quorate-backup '*) grep -q 'kind: CronJob' applied && touch "\${words##* }.job" ;;
+  'logs job/'*) test -e "\${words#logs job/}.job" ;;
+  'apply -f -') cat > applied-stdin ;;
+  'apply -f '*) cp "$here/\${words#apply -f }" "applied-$(basename "$words")" ;;
+  'apply -k .')
+    # The real program builds without a cluster. Where there is none, what it would build from is all that can be shown.
+    PATH=\${PATH#*:}
+    if command -v kubectl > /dev/null; then kubectl kustomize "$here" > applied; else cat "$here"/*.yaml "$here"/*/*.yaml > applied; fi
+    count=$(sed -n '/^kind: StatefulSet/,/^---/s/^  replicas: //p' applied)
+    echo "$count" | head -n 1 > replicas
+    ;;
   'delete pod '*)
     shift 2
     for name in "$@"; do rm -f "pods/$name"; done
     ;;
-  'delete pvc '*) rm -r "claims/\${words#delete pvc }" ;;
+  'delete pvc '*)
+    for name in \${words#delete pvc }; do
+      if [ "$name" != --wait=false ]; then rm -r "claims/$name"; fi
+    done
+    ;;
   'rollout status '* | 'wait '*) ;;
   *) echo "no such command here: $words" >&2; exit 64 ;;
 esac
@@ -88,6 +128,8 @@ export class FakeKubernetes {
     await mkdir(join(cluster.directory, 'state', 'pods'), { recursive: true })
     await writeFile(join(cluster.directory, 'bin', 'kubectl'), KUBECTL, { mode: 0o755 })
     await writeFile(join(cluster.directory, 'bin', 'quorate'), quorate, { mode: 0o755 })
+    const kustomize = `#!/bin/sh\nQUORATE_ROOT='${root}' exec '${process.execPath}' '${join(root, 'test/documents/stand-ins/kustomize.mjs')}' "$@"\n`
+    await writeFile(join(cluster.directory, 'bin', 'kustomize'), kustomize, { mode: 0o755 })
     await cluster.set('replicas', '3')
     for (const claim of claims) await mkdir(cluster.claim(claim), { recursive: true })
     await cp(join(root, 'deploy'), join(cluster.directory, 'deploy'), { recursive: true })

@@ -75,15 +75,18 @@ export function networkOfItsOwn(t: Reporter): Words | null {
   return null
 }
 
-/** Runs `script` in its own bash. Everything that it starts ends with the test at the latest. */
-async function runSession(
+/**
+ * Runs `script` in its own bash, at the root of the project. What lies in `bin` of `directory` is found first. Everything that it starts
+ * ends with the test at the latest. `printed` is both outputs, where the script joins them (`exec 2>&1`).
+ */
+export async function runSession(
   owner: Owner,
   network: Words,
   { script, directory }: { readonly script: string; readonly directory: string },
 ): Promise<{ readonly code: unknown; readonly printed: string }> {
   const temporary = join(directory, 'tmp')
   const path = join(directory, 'bin')
-  await Promise.all([mkdir(temporary), mkdir(path), writeFile(join(directory, 'script'), script)])
+  await Promise.all([mkdir(temporary), mkdir(path, { recursive: true }), writeFile(join(directory, 'script'), script)])
   await symlink(join(root, 'dist', 'quorate.cjs'), join(path, 'quorate'))
   // A file, since nodes that share a pipe with a command make it one that does not wait for its reader: what is full then is an error.
   const output = await open(join(directory, 'printed'), 'a')
