@@ -78,45 +78,26 @@ export const runOneByOne: readonly Run[] = [
   { page: OPERATIONS, heading: 'Prometheus and Grafana', blocks: [2], test: 'test/documents/kubernetes.test.ts' },
   { page: OPERATIONS, heading: 'Every night', blocks: [3], test: 'test/documents/kubernetes.test.ts' },
   { page: OPERATIONS, heading: 'Restore on Kubernetes', blocks: [1, 2], test: 'test/deploy-volumes.test.ts' },
+  { page: 'README.md', heading: 'Try it', blocks: [1], test: 'test/documents/machines.test.ts' },
+  { page: OPERATIONS, heading: 'From source', blocks: [1], test: 'test/documents/machines.test.ts' },
+  {
+    page: OPERATIONS,
+    heading: 'Let nodes form a cluster by themselves',
+    blocks: [1],
+    test: 'test/documents/machines.test.ts',
+  },
+  { page: OPERATIONS, heading: 'Tokens and roles', blocks: [3], test: 'test/documents/machines.test.ts' },
 ]
 
 const MINUTES = 'it takes minutes to hours, and its figures count on a quiet machine alone'
 
 export const notRun: readonly NotRun[] = [
   {
-    page: 'README.md',
-    heading: 'Try it',
-    blocks: [1],
-    reason: 'it needs a registry',
-    instead: ['test/cli/process.test.ts', 'dev'],
-  },
-  {
     page: OPERATIONS,
     heading: 'On a server',
     blocks: [1, 2],
-    reason: 'it needs a registry',
-    instead: ['test/e2e/package.test.ts', 'A global installation in a folder of its own'],
-  },
-  {
-    page: OPERATIONS,
-    heading: 'From source',
-    blocks: [1],
-    reason: 'it needs a registry',
-    instead: ['test/e2e/package.test.ts', 'A global installation in a folder of its own'],
-  },
-  {
-    page: OPERATIONS,
-    heading: 'Let nodes form a cluster by themselves',
-    blocks: [1],
-    reason: 'it needs machines with these addresses',
-    instead: ['test/deploy.test.ts', 'compose.yml: three nodes that find each other'],
-  },
-  {
-    page: OPERATIONS,
-    heading: 'Tokens and roles',
-    blocks: [3],
-    reason: 'it needs machines with these addresses',
-    instead: ['test/e2e/access.test.ts', 'bootstrap'],
+    reason: 'it takes packages from a registry, and installs for all users of the machine',
+    instead: ['test/e2e/package.test.ts', 'A global installation in a folder of its own, without registry'],
   },
   {
     page: 'docs/decisions/0005-how-history-is-laid-out.md',
