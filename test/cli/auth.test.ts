@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -14,6 +14,7 @@ import { newTokenSecret, ProblemError, QuorateClient } from '../../src/client/in
 import { toError } from '../../src/lib/to-error.ts'
 import { limits } from '../../src/limits.ts'
 import { eventually } from '../e2e/support/eventually.ts'
+import { filesBelow } from '../support/files-below.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
 import { startTestNode } from '../support/test-node.ts'
@@ -298,16 +299,6 @@ for (const level of ['error', 'silent']) {
     t.match(audited, expected)
     t.same(audited.length, messages.length, 'nothing else is logged at this level')
   })
-}
-
-/** The content of every file below `directory`. */
-async function filesBelow(directory: string): Promise<ReadonlyMap<string, Buffer>> {
-  const files = new Map<string, Buffer>()
-  for (const entry of await readdir(directory, { withFileTypes: true, recursive: true })) {
-    const path = join(entry.parentPath, entry.name)
-    if (entry.isFile()) files.set(path, await readFile(path))
-  }
-  return files
 }
 
 t.test('no secret is in a log, metric, error, backup, archive or file of a node', async (t) => {
