@@ -106,7 +106,6 @@ export class LeaseEnd {
     let deleted = 0
     let bytes = 0
     for (const row of rows) {
-      // What follows a record that is larger than the limit is not loaded.
       if (deleted === this.limits.endKeysMax || bytes > this.limits.endBytesMax) return { deleted, isDone: false }
       const key = attachedKeyOfRow(row)
       const named = recordRow(key)
@@ -115,7 +114,6 @@ export class LeaseEnd {
       const record = decodeRecord(found)
       assert(record.lease === id, 'an attached key names its lease')
       bytes += named.length + found.length
-      if (deleted > 0 && bytes > this.limits.endBytesMax) return { deleted, isDone: false }
       deleted += this.records.remove(key, record, revision, workspace)
     }
     return { deleted, isDone: true }

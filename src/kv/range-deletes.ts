@@ -12,7 +12,7 @@ interface Doomed {
   readonly rows: readonly RowKey[]
   /** The first row beyond what one entry may remove; null when nothing is left. */
   readonly next: RowKey | null
-  /** The bytes that `next` would have exceeded; null: there are too many keys. */
+  /** The bytes that were exceeded before `next`; null: there are too many keys. */
   readonly limitBytes: number | null
   /** How many rows the range has at least. */
   readonly found: number
@@ -20,8 +20,7 @@ interface Doomed {
 
 /**
  * Removes ranges. All rows change together, with one revision. The bounds hold for every entry, whoever proposed it: an entry that removed any
- * number of keys would stop all replicas for as long as that takes, and again after each restart. A record that is larger than the limit of
- * bytes goes alone.
+ * number of keys would stop all replicas for as long as that takes, and again after each restart.
  */
 export class RangeDeletes {
   private readonly keysMax: number
@@ -69,9 +68,8 @@ export class RangeDeletes {
     if (limitBytes !== null) {
       let bytes = 0
       for (const [at, row] of rows.entries()) {
-        // What follows a record that is larger than the limit is not loaded.
-        if (bytes <= limitBytes) bytes += row.length + presentBytes(row, workspace)
-        if (at > 0 && bytes > limitBytes) return { rows: rows.slice(0, at), next: row, limitBytes, found }
+        if (bytes > limitBytes) return { rows: rows.slice(0, at), next: row, limitBytes, found }
+        bytes += row.length + presentBytes(row, workspace)
       }
     }
     return { rows, next: all[this.keysMax] ?? null, limitBytes: null, found }

@@ -247,15 +247,15 @@ export class LeaseModel {
     return ending
   }
 
-  /** The first keys of a lease that one entry removes: those before the one with which there are too many, or too many bytes; one at least. */
+  /** The first keys of a lease that one entry removes: up to the one with which there are too many, or too many bytes. */
   private removable({ keys }: ModelLease): Key[] {
     const { endKeysMax, endBytesMax } = this.limits
     const doomed: Key[] = []
     let bytes = 0
     for (const key of [...keys].sort()) {
-      bytes += rowBytesOf(key, this.store.current.get(key))
-      if (doomed.length === endKeysMax || (doomed.length > 0 && bytes > endBytesMax)) break
+      if (doomed.length === endKeysMax || bytes > endBytesMax) break
       doomed.push(key)
+      bytes += rowBytesOf(key, this.store.current.get(key))
     }
     return doomed
   }

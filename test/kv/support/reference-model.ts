@@ -249,13 +249,13 @@ export class ReferenceModel {
       : { type: 'deleted', revision, deleted: fitting, previous: null }
   }
 
-  /** How many of `keys` one entry may remove: those before the one whose record exceeds the bytes that it may copy, and one at least. */
+  /** How many of `keys` one entry may remove: up to the one whose record exceeds the bytes that it may copy. */
   private fittingIn(keys: readonly Key[]): number {
     const limit = this.history.rangeBytesMax ?? Infinity
     let bytes = 0
     for (const [at, key] of keys.entries()) {
+      if (bytes > limit) return at
       bytes += rowBytesOf(key, this.current.get(key))
-      if (at > 0 && bytes > limit) return at
     }
     return keys.length
   }
