@@ -62,7 +62,7 @@ export const revokeLease: Operation = {
   id: 'revokeLease',
   summary: 'End a lease',
   description:
-    `Its keys go in one change, up to ${limits.leases.endKeysMax} of them and ${limits.leases.endBytesMax / 1024 ** 2} MiB; more of them ` +
+    `Its keys go in one change, up to ${limits.leases.endKeysMax} of them and ${limits.leases.endBytesMax / 1024 ** 2} MiB, beyond which the last may go; more of them ` +
     'take several changes. A lock that it holds passes on to the next who waits.',
   retried: 'A retry gets the first answer, and does not end another lease that was granted under this id since.',
   path,

@@ -59,8 +59,8 @@ export const deleteKeys: Operation = {
   tag: 'keys',
   summary: 'Delete a range of keys',
   description:
-    `One atomic change, of at most ${limits.rangeDeleteKeysMax} keys and ${limits.history.rangeBytesMax / 1024 ** 2} MiB of records: a range that holds ` +
-    'more is refused whole. With ' +
+    `One atomic change, of at most ${limits.rangeDeleteKeysMax} keys and ${limits.history.rangeBytesMax / 1024 ** 2} MiB of records, beyond which the last of them may go: ` +
+    'a range that holds more is refused whole. With ' +
     '`chunked=true` it is done in as many changes as it takes, each atomic; when they end early the problem tells in `deleted`, ' +
     '`revision` and `chunks` what was done.' +
     ` Without bounds only with \`all=true\`. ${rangeNote}`,
