@@ -109,12 +109,12 @@ function run(words) {
   const { values } = parseArgs({ args: before, options: runOptions })
   if (!state.images.includes(image)) refuse(`Unable to find image '${image}' locally`)
   const { network = 'bridge', hostname = 'localhost', name, publish } = values
-  if (!['bridge', 'none', ...state.networks].includes(network)) refuse(`network ${network} not found`)
+  if (!['bridge', 'none', ...state.networks].includes(network)) refuse(`network ${String(network)} not found`)
   const [volume, path] = (values.volume ?? refuse('a node without a volume')).split(':')
   if (path !== '/data') refuse(`the image keeps its data in /data, not in ${path}`)
-  if (publish !== undefined && !/^127\.0\.0\.1:\d+:7001$/.test(publish)) refuse(`${publish} is for everybody`)
-  if (!/^nofile=\d+$/.test(values.ulimit ?? 'nofile=1')) refuse(`invalid ulimit ${values.ulimit}`)
-  if (!['no', 'unless-stopped'].includes(values.restart ?? 'no')) refuse(`restart ${values.restart}`)
+  if (publish !== undefined && !/^127\.0\.0\.1:\d+:7001$/.test(publish)) refuse(`${String(publish)} is for everybody`)
+  if (!/^nofile=\d+$/.test(values.ulimit ?? 'nofile=1')) refuse(`invalid ulimit ${String(values.ulimit)}`)
+  if (!['no', 'unless-stopped'].includes(values.restart ?? 'no')) refuse(`restart ${String(values.restart)}`)
   makeVolume(volume)
   const container = { name, hostname, volume, words: command, pid: null }
   if (values.detach) return add(container)
