@@ -30,7 +30,7 @@ export const boundsTables: readonly BoundsTable[] = [
       'leases, those of keys and locks included': ({ leases }) => `${number(leases.leasesMax)} a cluster`,
       'keys that belong to leases': ({ leases }) => `${number(leases.attachedKeysMax)} a cluster`,
       'what one change removes of a lease': ({ leases }) =>
-        `${number(leases.endKeysMax)} keys, ${mib(leases.endBytesMax)} of records; one key at least`,
+        `${number(leases.endKeysMax)} keys, ${mib(leases.endBytesMax)} of records, beyond which the last may go`,
       '`owner`': ({ lock }) => `${number(lock.ownerBytesMax)} bytes`,
       'requests that wait for a lock': ({ lock }) => `${number(lock.waitsMax)} a node`,
     },
