@@ -50,7 +50,6 @@ const QUICK_BUGS = [
   'lock-of-the-past',
   'compaction-bound-falls',
   'incarnations-not-compared',
-  'incarnations-not-written',
 ]
 const QUICK_SEEDS_MAX = 30
 
