@@ -7,7 +7,7 @@ import { acceptsCoding } from './protocol/accept.ts'
 import { sendShared } from './protocol/answer.ts'
 
 export interface FilesOptions {
-  /** An absolute path. What is in it stays as it is while the node runs. */
+  /** An absolute path. Its files do not change while the node runs. */
   readonly folder: string
   /** The path before the name of each file, with a slash at its end. */
   readonly prefix: string
@@ -88,7 +88,7 @@ function sendContent(
   return sendShared(reply, type, bytes)
 }
 
-/** What was read of files, by their paths. */
+/** The contents of the files that have been read, by path. */
 class Contents {
   private readonly read = new Map<string, Content | Promise<Content>>()
 

@@ -46,7 +46,7 @@ type BodyType = BodyCommand['type']
 
 /** A damaged version in a raise of the level cannot make a message longer than this. */
 const VERSION_CHARACTERS_MAX = 100
-/** What stands in a message that an operator acts on. It comes from another node. */
+/** A version that may be shown to an operator, who acts on it: the text comes from another node. */
 const SAYABLE_VERSION = new RegExp(`^[0-9A-Za-z.+-]{1,${VERSION_CHARACTERS_MAX}}$`)
 
 /** The cluster has commands that this build does not know. The command that says so is sound. */

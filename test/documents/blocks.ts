@@ -44,7 +44,7 @@ export function commandsIn(page: string): readonly Commands[] {
     })
 }
 
-/** What bash has against the grammar of `code`; nothing when it can be read. */
+/** The complaint of bash about the grammar of `code`; empty when it can be read. */
 export function grammarMistakesIn(code: string): string {
   try {
     execFileSync('bash', ['-n'], { input: code, stdio: ['pipe', 'pipe', 'pipe'] })

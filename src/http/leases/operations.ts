@@ -62,8 +62,8 @@ export const revokeLease: Operation = {
   id: 'revokeLease',
   summary: 'End a lease',
   description:
-    `Its keys go in one change, up to ${limits.leases.endKeysMax} of them and ${limits.leases.endBytesMax / 1024 ** 2} MiB, beyond which the last may go; more of them ` +
-    'take several changes. A lock that it holds passes on to the next who waits.',
+    `Its keys go in one change, up to ${limits.leases.endKeysMax} of them and ${limits.leases.endBytesMax / 1024 ** 2} MiB, beyond ` +
+    'which the last may go; more of them take several changes. A lock that it holds passes on to the next who waits.',
   retried: 'A retry gets the first answer, and does not end another lease that was granted under this id since.',
   path,
   answers: { 200: answered('Ended.', LeaseEndAnswer), 307: redirectAnswer },

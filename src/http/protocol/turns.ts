@@ -17,8 +17,8 @@ export interface Deferrable {
  *
  * libuv hands over what has arrived on up to 48 times 1,024 connections before it looks at a timer again, and what peers and the disk have to
  * say waits among them. Thousands of requests at once would keep a leader silent for longer than an election takes. So once a turn is long
- * enough, connections that have no request are not read; they are again in the turns that follow, as many in each as keep it short, who waits
- * longest first.
+ * enough, connections without a request in progress are left unread. They are read again in the turns that follow, those that have waited longest
+ * first, and only as many in each turn as keep it short.
  */
 export class Turns {
   private readonly options: TurnsOptions

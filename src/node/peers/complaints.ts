@@ -3,7 +3,7 @@ import type { NodeId } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 import type { Warning } from './warnings.ts'
 
-/** What messages are complained of for, and how an operator is told. */
+/** A reason for which messages are refused or ignored, and how an operator is told of it. */
 export interface Grievance {
   readonly code: Warning['code']
   /** The event in the log. */
