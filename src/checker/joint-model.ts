@@ -96,11 +96,15 @@ function stepTransaction(joint: Joint, command: TransactionCommand, result: Writ
   ]
 }
 
-/** What the removal of a range may have done whose answer nobody knows: it has removed all keys, or, up to a limit, the first ones. */
+/**
+ * What the removal of a range may have done whose answer nobody knows: it has removed all keys, or, up to a limit, the first ones. Most are
+ * below the limit, so all keys come first.
+ */
 function removals({ states, touched }: Joint, { upToLimit }: DeleteRangeCommand): readonly JointState[] {
   const doomed = touched.filter((at) => states[at]?.value !== null)
   return doomed
     .filter((last) => upToLimit || last === doomed.at(-1))
+    .reverse()
     .map((last) => states.map((state, at) => (at <= last && doomed.includes(at) ? ABSENT : state)))
 }
 

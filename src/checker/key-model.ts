@@ -127,10 +127,16 @@ export function positionTold({ outcome }: Pick<Operation, 'outcome'>): number {
   if (outcome.kind !== 'answered') return Infinity
   const { answer } = outcome
   const result = answer.type === 'write' ? answer.result : null
-  if (result?.type === 'transaction' && changedBy(result.results)) return result.revision
-  const isRemoval = result?.type === 'deleted' || result?.type === 'range-deleted'
-  if (result?.type === 'put' || (isRemoval && result.deleted > 0)) return result.revision
+  if (result !== null && hasChanged(result)) return result.revision
   return (result?.type === 'condition-failed' ? (result.currentRevision ?? answer.revision) : answer.revision) + 0.5
+}
+
+type Change = Extract<WriteResult, { type: 'put' | 'deleted' | 'range-deleted' | 'transaction' }>
+
+/** Whether a write with this result has changed keys. */
+export function hasChanged(result: WriteResult): result is Change {
+  if (result.type === 'transaction') return changedBy(result.results)
+  return result.type === 'put' || ((result.type === 'deleted' || result.type === 'range-deleted') && result.deleted > 0)
 }
 
 export function touches({ request }: Operation, key: Key): boolean {

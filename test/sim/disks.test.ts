@@ -9,7 +9,7 @@ import { calmDisk } from './disk/faults.ts'
 import { LogDisk } from './disk/log-disk.ts'
 import { SimLogStore } from './disk/log-store.ts'
 import { StateDisk } from './disk/state-disk.ts'
-import { SimPeerRegister } from './disk/peer-register.ts'
+import { SimPeerRegister, type PeerDisk } from './disk/peer-register.ts'
 import { SimStateStore } from './disk/state-store.ts'
 import { SimProcess } from './world/process.ts'
 import { Trace } from './world/trace.ts'
@@ -207,6 +207,22 @@ t.test('a full disk fails whatever needs space, is counted when it does, and fai
   }
   await t.rejects(append(), /ENOSPC/, 'the log needs another file by and by')
   t.ok(index > 0, 'but not at once')
+})
+
+t.test('the register of peers is changed in the order in which that was asked', async (t) => {
+  const world = newWorld(5)
+  const disk: PeerDisk = new Map()
+  const register = new SimPeerRegister({ world, process: newProcess(world), disk, weather: calmDisk() })
+  for (let round = 0; round < 20; round++) {
+    const last = String(round)
+    const changes = [
+      register.remember(nodeId(2), 'old'),
+      register.forget(nodeId(2)),
+      register.remember(nodeId(2), last),
+    ]
+    await pump(world, Promise.all(changes))
+    t.equal(disk.get(nodeId(2)), last)
+  }
 })
 
 t.test(

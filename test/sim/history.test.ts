@@ -85,6 +85,31 @@ t.test('a read of a bounded age reflects everything that had ended longer ago', 
   t.end()
 })
 
+t.test('a key is searched though a write on it was executed again after its name was forgotten', (t) => {
+  const later = Array.from({ length: OPTIONS.machine.idempotentWritesMax }, (_, n) => put(`${n}`, `later-${n}`))
+  const commands = [put('once', 'first'), ...later, put('once', 'first')]
+  const ledger = committed(...commands)
+  const made = commands.slice(0, -1).map((command, at) => {
+    const result: CommandResult = { type: 'put', revision: at, createRevision: 0, version: at + 1, previous: null }
+    return operation(at + 1, { type: 'write', command }, heard({ ...wrote(result), revision: at }))
+  })
+  const last = commands.length - 1
+  const record = { createRevision: 0, modRevision: last, version: last + 1, lease: 0, value: Buffer.from('once') }
+  const request = { type: 'get', key: A, consistency: 'linearizable', minRevision: null } as const
+  const read = operation(last + 1, request, heard({ type: 'get', record, revision: last, given: 'linearizable' }))
+  const check = new HistoryCheck(OPTIONS, ledger)
+  check.check([...made, read])
+  t.match(check.figures, { keysChecked: 1, keysUndecided: 0, executedAgain: 1 })
+  const silent = {
+    ...made[0],
+    outcome: { kind: 'unknown', code: 'silent' },
+    heard: [],
+    returnedAt: Infinity,
+  } as Operation
+  t.equal(problem(ledger, silent, ...made.slice(1), read), null, 'also where nobody was told of the first time')
+  t.end()
+})
+
 t.test('each cluster answers for what it said', (t) => {
   const result: CommandResult = { type: 'put', revision: 0, createRevision: 0, version: 1, previous: null }
   const elsewhere = operation(1, { type: 'write', command: put('1') }, heard(wrote(result), 'c2'))

@@ -50,6 +50,7 @@ const QUICK_BUGS = [
   'lock-of-the-past',
   'compaction-bound-falls',
   'incarnations-not-compared',
+  'incarnations-not-written',
 ]
 const QUICK_SEEDS_MAX = 30
 

@@ -15,11 +15,12 @@ export interface PeerRegisterDependencies {
   readonly weather: DiskWeather
 }
 
-/** Each change replaces a small file. After a crash the change is there completely or not at all. */
+/** Each change replaces a small file, after those that were asked for before. After a crash the change is there completely or not at all. */
 export class SimPeerRegister implements PeerRegister {
   private readonly disk: PeerDisk
   private readonly process: SimProcess
   private readonly calls: Calls
+  private changing: Promise<void> = Promise.resolve()
 
   constructor(dependencies: PeerRegisterDependencies) {
     this.disk = dependencies.disk
@@ -47,10 +48,13 @@ export class SimPeerRegister implements PeerRegister {
   }
 
   private change(run: () => void): Promise<void> {
-    return this.call(() => {
+    const write = (): void => {
       this.calls.useDisk('grow', 'writing the register of peers', 'disk-write-error')
       run()
-    })
+    }
+    const changed = this.changing.then(() => this.call(write))
+    this.changing = changed.catch(() => undefined)
+    return changed
   }
 
   private call<T>(run: () => T): Promise<T> {

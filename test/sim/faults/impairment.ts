@@ -13,7 +13,8 @@ export function isImpaired(machine: Machine): boolean {
 
 /**
  * Whether the data of `machine` may be damaged or lost without losing what the cluster has acknowledged: no other machine is
- * impaired, every known configuration can spare it, and every member knows its incarnation.
+ * impaired, every known configuration can spare it, and everybody who may count its vote knows its incarnation: every member, and whoever has
+ * no cluster, since it may be told to initialize again after it was removed.
  *
  * The incarnation is the cluster's defence against a voter that comes back without its data: a member that never met the voter
  * cannot tell.
@@ -28,8 +29,9 @@ export function mayDamage(machine: Machine, machines: readonly Machine[]): boole
   })
   if (machines.some((other) => other.view === null)) return false
   if (!memberships.every((membership) => canSpare(membership, machine))) return false
-  const members = machines.filter((other) => memberships.some(({ nodes }) => nodes.has(other.id)))
-  return members.every((other) => other === machine || other.remembers(machine.id) === machine.incarnation)
+  const isMember = ({ id }: Machine): boolean => memberships.some(({ nodes }) => nodes.has(id))
+  const mayCount = machines.filter((other) => isMember(other) || other.clusterId === '')
+  return mayCount.every((other) => other === machine || other.remembers(machine.id) === machine.incarnation)
 }
 
 function canSpare(membership: Membership, machine: Machine): boolean {

@@ -297,6 +297,8 @@ export class LivenessPhase {
         return `${machine.name} has another digest than ${leader.name}`
       if (!sameLogId(own.effective.logId, view.effective.logId))
         return `${machine.name} has another membership than ${leader.name} (${this.describe(machine)})`
+      const stranger = present.find(({ id, incarnation }) => id !== machine.id && machine.remembers(id) !== incarnation)
+      if (stranger !== undefined) return `${machine.name} has not written down who ${stranger.name} is`
     }
     const { featureLevelMax: level = FEATURE_LEVEL } = this.options.node
     if (present.length === members.length && leader.appliedLevel < level)

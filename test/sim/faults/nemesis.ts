@@ -270,8 +270,10 @@ export class Nemesis {
       if (isSuspended) process.suspend()
       else process.pause()
       world.after(durationMs + random.between(0, spreadMs), () => {
+        // It may go on already, because the faults have ended.
+        const { paused } = process
         process.resume(random.chance(0.5))
-        if (machine.process === process && this.isNoticed(machine, durationMs, isSuspended))
+        if (paused && machine.process === process && this.isNoticed(machine, durationMs, isSuspended))
           machine.stoodStill = { until: process.clock.now(), present }
       })
     }

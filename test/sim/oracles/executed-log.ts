@@ -3,6 +3,7 @@ import {
   encodeCommand,
   type Command,
   type CommandResult,
+  type Key,
   type KvMachineOptions,
 } from '../../../src/kv/index.ts'
 import { entriesOf, type CommandEntry } from '../../../src/node/codec/entry.ts'
@@ -21,6 +22,8 @@ export class ExecutedLog {
   readonly commands = new Map<number, Command>()
   private readonly indexes = new Map<string, number[]>()
   private readonly byLeader = new Set<number>()
+  /** The keys that each entry has changed; null: not asked for yet. */
+  private changedAt: ReadonlyMap<number, ReadonlySet<Key>> | null = null
 
   constructor(options: KvMachineOptions, ledger: Ledger | null) {
     this.model = new ReferenceModel(options)
@@ -63,6 +66,14 @@ export class ExecutedLog {
   isAnew(first: number, next: number): boolean {
     const isEarly = this.commands.get(first)?.token === undefined && this.commands.get(next)?.token !== undefined
     return isEarly && this.model.resultsByIndex.get(first)?.type === 'unauthenticated'
+  }
+
+  /** Whether the entry at `index` has changed `key`. */
+  hasChanged(index: number, key: Key): boolean {
+    this.changedAt ??= new Map(
+      this.model.entries.map(({ revision, changes }) => [revision, new Set(changes.map((change) => change.key))]),
+    )
+    return this.changedAt.get(index)?.has(key) === true
   }
 
   /** Whether the name of a write was forgotten after very many later ones, so that the write was executed more than once. */

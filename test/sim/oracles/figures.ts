@@ -3,8 +3,8 @@ export interface HistoryFigures {
   keysChecked: number
   /** Keys whose search was abandoned. */
   keysUndecided: number
-  /** Keys on which a named write was executed again after its name was forgotten: its retries cannot be told from new writes. */
-  keysForgotten: number
+  /** How often a named write was executed once more, after its name was forgotten. */
+  executedAgain: number
   /** Histories of several keys that transactions join, which were searched as one, and those whose search was abandoned. */
   joinedChecked: number
   joinedUndecided: number
@@ -69,7 +69,7 @@ export interface HistoryFigures {
 const NO_FIGURES: HistoryFigures = {
   keysChecked: 0,
   keysUndecided: 0,
-  keysForgotten: 0,
+  executedAgain: 0,
   joinedChecked: 0,
   joinedUndecided: 0,
   doublesCompared: 0,

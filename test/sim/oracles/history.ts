@@ -1,19 +1,15 @@
-import type { Command, Key, KvMachineOptions } from '../../../src/kv/index.ts'
+import type { Command, KvMachineOptions } from '../../../src/kv/index.ts'
 import { decodeStateMeta } from '../../../src/node/codec/state-meta.ts'
 import { leasesFault } from '../../kv/support/lease-model.ts'
 import { pastFault } from '../../kv/support/stored-past.ts'
-import { changedBy, concerns } from '../../../src/checker/transaction-parts.ts'
-import { markOf } from '../../kv/support/transaction-model.ts'
+import { changedBy } from '../../../src/checker/transaction-parts.ts'
 import type { StateImage } from '../disk/state-disk.ts'
-import { callsOn, keyModel, positionTold } from '../../../src/checker/key-model.ts'
-import { jointCalls, jointModel, type JointCall } from '../../../src/checker/joint-model.ts'
-import { checkLinearizable, type Call, type Model } from '../../../src/checker/linearizability.ts'
+import { hasChanged } from '../../../src/checker/key-model.ts'
 import {
   describeOperation,
   describeResult,
   pastRevisionOf,
   type Answer,
-  type Operation as Recorded,
   type WriteResult,
 } from '../../../src/checker/operation.ts'
 import type { Operation } from '../history/operation.ts'
@@ -25,15 +21,15 @@ import { describeLogId } from '../network/describe.ts'
 import { Violation } from '../world/violation.ts'
 import { Compactions } from './compaction.ts'
 import { NO_TIMES, type TimesOfLog } from './entry-times.ts'
-import { ExecutedLog, withoutToken } from './executed-log.ts'
+import { ExecutedLog } from './executed-log.ts'
 import { noFigures } from './figures.ts'
 import { Idempotency } from './idempotency.ts'
 import { Imports } from './imports.ts'
-import { LeaseEnds } from './lease-ends.ts'
 import { Leases, type LeaseOptions } from './leases.ts'
 import { Locks, type LockOptions } from './locks.ts'
 import { LogFloors } from './log-floors.ts'
 import { objectTo } from './objection.ts'
+import { OrderCheck } from './order.ts'
 import { PastReads } from './past-reads.ts'
 import { isAlike } from './plain.ts'
 import { readFault } from './read-fault.ts'
@@ -70,11 +66,7 @@ export class HistoryCheck {
   private readonly idempotency: Idempotency
   private readonly pastReads: PastReads
   private readonly compactions: Compactions
-  private readonly claimed = new Map<number, number>()
-  /** Log indexes of removals that removed something and that no answer claims, by their command. */
-  private readonly unclaimedRemovals = new Map<string, number[]>()
   private readonly times: TimesOfLog
-  private readonly leaseEnds: LeaseEnds
 
   constructor(options: HistoryOptions, ledger: Ledger | null, times: TimesOfLog = NO_TIMES) {
     this.options = options
@@ -83,13 +75,6 @@ export class HistoryCheck {
     this.idempotency = new Idempotency(this.log)
     this.pastReads = new PastReads(this.log.model)
     this.compactions = new Compactions(this.log.model)
-    this.leaseEnds = new LeaseEnds(this.log, times)
-    for (const [index, command] of this.log.commands) {
-      const result = this.log.model.resultsByIndex.get(index)
-      if (markOf(command) !== null || result === undefined || !changed(result)) continue
-      const said = removalOf(command)
-      this.unclaimedRemovals.set(said, [...(this.unclaimedRemovals.get(said) ?? []), index])
-    }
   }
 
   /** `views`: what else clients of the same cluster were shown. */
@@ -99,7 +84,8 @@ export class HistoryCheck {
     this.checkViews(views, history)
     this.checkRealTime([...history, ...views.operations])
     this.checkAges(history, views.operations)
-    this.checkEveryKey(history)
+    const order = new OrderCheck(this.options, this.log, this.times, this.figures)
+    order.check(history, (operation) => this.isLinearizable(operation))
     this.figures.doublesCompared = this.idempotency.doublesCompared
     this.figures.repeatsCompared = this.idempotency.repeatsCompared
     this.figures.pastReads = this.pastReads.checked
@@ -297,122 +283,10 @@ export class HistoryCheck {
     const { answer } = outcome
     // The answers of a retry, and of a write that changed nothing, do not tell their position in the order.
     if (answer.type === 'write')
-      return request.type === 'write' && request.command.idempotency === null && changed(answer.result)
+      return request.type === 'write' && request.command.idempotency === null && hasChanged(answer.result)
     if (answer.type === 'compacted' || pastRevisionOf(request) !== null) return false
     return answer.given === 'linearizable' || (answer.given === 'lease' && this.options.leasesHold)
   }
-
-  /** Assigns removals of the log to removals with an unknown outcome. Removals carry no mark, so equal ones are assigned arbitrarily. */
-  private claimRemovals(history: readonly Operation[]): void {
-    const claimed = new Set(history.filter(({ request }) => request.type === 'write').map(positionOf))
-    for (const { id, outcome, request } of history) {
-      if (outcome.kind !== 'unknown' || request.type !== 'write' || markOf(request.command) !== null) continue
-      const left = (this.unclaimedRemovals.get(removalOf(request.command)) ?? []).filter((at) => !claimed.has(at))
-      const [at] = left
-      if (at === undefined) continue
-      claimed.add(at)
-      this.claimed.set(id, at)
-    }
-  }
-
-  /** The position of an operation in the log, if the log tells it. */
-  private believedPosition(operation: Pick<Operation, 'id' | 'request' | 'outcome'>): number {
-    const { id, outcome, request } = operation
-    const index = request.type === 'write' ? this.firstIndexOf(request.command) : undefined
-    if (outcome.kind === 'answered') return index ?? positionTold(operation)
-    // An operation that changed nothing and has no answer need not be in the order.
-    const result = index === undefined ? undefined : this.log.model.resultsByIndex.get(index)
-    return index !== undefined && result !== undefined && changed(result) ? index : (this.claimed.get(id) ?? Infinity)
-  }
-
-  /** Where the command took effect, if that is certain. */
-  private firstIndexOf(command: Command): number | undefined {
-    if (markOf(command) !== null) return this.log.indexesOf(command).find((at) => !this.log.isRefused(at))
-    const { idempotency } = command
-    if (idempotency === null) return undefined
-    const executed = this.log.model.executions.get(idempotency.key) ?? []
-    return executed.find((at) => this.log.commands.get(at)?.idempotency?.fingerprint === idempotency.fingerprint)
-  }
-
-  private checkEveryKey(history: readonly Operation[]): void {
-    // A write that is sent again has no effect of its own, unless its name was forgotten.
-    const once = history.filter(({ repeats }) => repeats !== true)
-    const usable = once.filter((operation) => operation.request.type === 'write' || this.isLinearizable(operation))
-    const keys = new Set(
-      usable.flatMap(({ request }) => (request.type === 'get' ? [request.key] : keyOfWrite(request))),
-    )
-    this.claimRemovals(once)
-    const again = [...this.log.model.executions.values()].flatMap((indexes) => (indexes.length > 1 ? indexes : []))
-    const repeated = again.flatMap((index) => this.log.commands.get(index) ?? [])
-    const certain = [...keys].filter((key) => !repeated.some((command) => changes(command, key)))
-    this.figures.keysForgotten += keys.size - certain.length
-    const believe = (operation: Recorded): number => this.believedPosition(operation)
-    for (const key of certain) {
-      const calls = [...callsOn(key, usable, believe), ...this.leaseEnds.callsOn(key)]
-      const isDecided = this.mustBeOrdered(calls, keyModel, `on ${key}`)
-      this.figures[isDecided ? 'keysChecked' : 'keysUndecided'] += 1
-    }
-    if (certain.length < keys.size) return
-    if (!usable.some(({ request }) => request.type === 'write' && keysJoinedBy(request.command) > 1)) return
-    const ends = certain.flatMap((key) => this.leaseEnds.callsOn(key))
-    const isDecided = this.mustBeOrdered(
-      [...jointCalls(certain, usable, believe), ...ends],
-      jointModel(certain),
-      `on ${certain.join(', ')} together`,
-    )
-    this.figures[isDecided ? 'joinedChecked' : 'joinedUndecided'] += 1
-  }
-
-  /** Whether the search came to an end. Throws when it found that no order explains the calls. */
-  private mustBeOrdered<State, Input extends JointCall>(
-    calls: readonly Call<Input>[],
-    model: Model<State, Input>,
-    where: string,
-  ): boolean {
-    const verdict = checkLinearizable(calls, model, this.options.stepsMax)
-    if (verdict.kind !== 'violation') return verdict.kind === 'linearizable'
-    const stuck = calls[verdict.stuck]?.input.operation
-    const last = verdict.longest.slice(-8).flatMap((position) => {
-      const operation = calls[position]?.input.operation
-      return operation === undefined ? [] : [describeOperation(operation)]
-    })
-    throw new Violation(
-      'linearizability',
-      `no order of the ${calls.length} operations ${where} explains what clients saw; the longest ends with\n  ${last.join('\n  ')}\n` +
-        `and then fits no ${stuck === undefined ? '?' : describeOperation(stuck)}`,
-    )
-  }
-}
-
-/** How many keys a transaction compares, reads or writes by name. */
-function keysJoinedBy(command: Command): number {
-  if (command.type !== 'transaction') return 0
-  const { compares, success, failure } = command
-  const operations = [...success, ...failure].flatMap((one) => ('key' in one ? [one.key] : []))
-  return new Set([...compares.map(({ key }) => key), ...operations]).size
-}
-
-function changes(command: Command, key: Key): boolean {
-  if (command.type === 'transaction') return [...command.success, ...command.failure].some((one) => concerns(one, key))
-  if (command.type !== 'delete-range') return 'key' in command && command.key === key
-  return (command.start === null || key >= command.start) && (command.end === null || key < command.end)
-}
-
-function keyOfWrite(request: Operation['request']): Key[] {
-  if (request.type !== 'write') return []
-  const { command } = request
-  if (command.type === 'transaction')
-    return [...command.success, ...command.failure].flatMap((one) => ('key' in one ? [one.key] : []))
-  return 'key' in command ? [command.key] : []
-}
-
-function removalOf(command: Command): string {
-  return JSON.stringify({ ...withoutToken(command), idempotency: null })
-}
-
-function changed(result: WriteResult): boolean {
-  if (result.type === 'transaction') return changedBy(result.results)
-  return result.type === 'put' || ((result.type === 'deleted' || result.type === 'range-deleted') && result.deleted > 0)
 }
 
 function positionOf({ outcome }: Pick<Operation, 'outcome'>): number {

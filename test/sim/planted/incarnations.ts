@@ -1,4 +1,6 @@
 import type { Node } from '../../../src/node/node.ts'
+import type { PeerRegister } from '../../../src/node/options.ts'
+import type { NodeId } from '../../../src/raft/index.ts'
 import type { PlantedBug } from '../machines/planted-bug.ts'
 
 /** A member is whoever came last under its id, and is written down as that. */
@@ -11,11 +13,38 @@ function believesWhoeverComes({ replica: { peers } }: Node): void {
   }
 }
 
+/** The incarnations of peers do not get to the disk. */
+class WritesNoIncarnation implements PeerRegister {
+  private readonly inner: PeerRegister
+
+  constructor(inner: PeerRegister) {
+    this.inner = inner
+  }
+
+  load(): Promise<ReadonlyMap<NodeId, string>> {
+    return this.inner.load()
+  }
+
+  remember(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  forget(id: NodeId): Promise<void> {
+    return this.inner.forget(id)
+  }
+}
+
 export const incarnationBugs: readonly PlantedBug[] = [
   {
     name: 'incarnations-not-compared',
     says: 'a member is whoever came last under its id, also after it has lost its data',
     seedsMax: 200,
     plant: believesWhoeverComes,
+  },
+  {
+    name: 'incarnations-not-written',
+    says: 'the incarnations of peers do not get to the disk',
+    seedsMax: 20,
+    wrapPeers: (peers) => new WritesNoIncarnation(peers),
   },
 ]

@@ -217,7 +217,7 @@ export const stateBugs: readonly PlantedBug[] = [
   {
     name: 'transaction-lists-unbounded',
     says: 'a list of a transaction goes on where its bytes are exceeded',
-    seedsMax: 50,
+    seedsMax: 200,
     needsLevel: 1,
     changeOptions: (options) => ({ ...options, transaction: { ...options.transaction, listBytesMax: 1_000_000 } }),
   },

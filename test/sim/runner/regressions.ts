@@ -172,4 +172,14 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'the simulator: a node that installed a state was to know of a right that was taken, and given back, before that',
   },
+  {
+    seed: 43000006379,
+    found:
+      'a voter that had been told that it had lost its data voted for a founder that was removed before it held anything, and formed once more',
+  },
+  {
+    seed: 50000000115,
+    found:
+      'the simulator: a machine that went on early, because the faults ended, was taken to have stood still until later',
+  },
 ]
