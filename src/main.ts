@@ -5,6 +5,13 @@ import { runProgram } from './cli/program.ts'
 import { exitCodes, type Terminal } from './cli/terminal.ts'
 import { keepMemoryOutOfDumps } from './core-dump.ts'
 import { toError } from './lib/to-error.ts'
+import { limits } from './limits.ts'
+import { StandardOutput } from './standard-output.ts'
+
+const words = process.argv.slice(2)
+const printError = (text: string): void => void process.stderr.write(text)
+const output = new StandardOutput({ isJson: wantsJson(words), complain: printError })
+let isInterrupted = false
 
 const terminal: Terminal = {
   environment: process.env,
@@ -12,19 +19,15 @@ const terminal: Terminal = {
   interactiveErrors: process.stderr.isTTY,
   hasInput: hasInput(),
   commandLine,
-  print: (text) => void process.stdout.write(text),
-  printPiece: async (piece) => {
-    if (!process.stdout.write(piece)) await once(process.stdout, 'drain')
-  },
-  printError: (text) => void process.stderr.write(text),
-  readInput: async () => {
-    const chunks: Buffer[] = []
-    for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array))
-    return Buffer.concat(chunks)
-  },
+  print: (text) => output.print(text),
+  printPiece: async (piece, signal) => await output.printPiece(piece, signal),
+  needOutput: (instead = '') => output.need(instead),
+  printError,
   input: () => process.stdin,
+  leaveInput: () => void process.stdin.destroy(),
   untilInterrupted: async () => {
     await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+    isInterrupted = true
   },
   beforeSignalEnds,
 }
@@ -37,6 +40,12 @@ function hasInput(): boolean {
   } catch {
     return false
   }
+}
+
+/** The words behind `--` are those of another command. */
+function wantsJson(words: readonly string[]): boolean {
+  const end = words.indexOf('--')
+  return words.slice(0, end === -1 ? words.length : end).includes('--json')
 }
 
 function beforeSignalEnds(cleanUp: () => void): () => void {
@@ -67,18 +76,15 @@ function commandLine(): Uint8Array | null {
 // Tokens come by the environment and by files, so this is for every command.
 keepMemoryOutOfDumps()
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // In `quorate kv ls | head` the reader has seen enough, which is no error.
-  if (error.code === 'EPIPE') process.exit(exitCodes.stopped)
-  // A command prints what it has done, so its effect is there by now.
-  terminal.printError(`quorate: the output could not be written (${error.message}), but the command was carried out\n`)
-  process.exit(exitCodes.outputLost)
-})
 // There is no other place to report this error.
 process.stderr.on('error', () => undefined)
 
 try {
-  process.exitCode = await runProgram(process.argv.slice(2), terminal)
+  const code = await runProgram(words, terminal)
+  process.exitCode = code
+  output.ended(code)
+  // The reader of the output may have been stopped as well, and never take the rest.
+  if (isInterrupted) setTimeout(() => process.exit(code), limits.outputRestMsMax).unref()
 } catch (error) {
   // A node has its own words for it.
   if (process.listenerCount('uncaughtException') > 0) throw error

@@ -13,6 +13,7 @@ import { toError } from '../lib/to-error.ts'
 import { tokenSecret as parseTokenSecret } from '../lib/token-secret.ts'
 import { limits } from '../limits.ts'
 import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
+import { shellWord } from './shell.ts'
 import { formatTable, printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -63,9 +64,9 @@ export async function bootstrap(terminal: Terminal, options: BootstrapOptions): 
 
 /** The secret of a token of which nobody knows whether it was made. */
 function handOver(terminal: Terminal, tokenSecret: string, { json, name }: BootstrapOptions): void {
-  terminal.print(json === true ? `${JSON.stringify({ name, secret: tokenSecret })}\n` : `${tokenSecret}\n`)
+  printSecret(terminal, { name, secret: tokenSecret }, json === true)
   if (json === true) return
-  const named = name === undefined ? '' : ` --name ${shown(name)}`
+  const named = name === undefined ? '' : ` --name ${shellWord(name)}`
   terminal.printError(
     `the token may have been made; its secret is in the output. Keep it in a file, and run this again with${named} --token-secret-file FILE\n`,
   )
@@ -159,9 +160,21 @@ export async function revokeToken(terminal: Terminal, text: string, options: Con
 
 /** The secret alone goes to the standard output, so that it can be sent on without being seen. */
 function printNew(terminal: Terminal, token: NewToken, { json }: ConnectionOptions): void {
-  if (json === true) return terminal.print(`${JSON.stringify(token)}\n`)
-  terminal.printError(`token ${token.id} of ${token.name}; its secret is not shown again\n`)
-  terminal.print(`${token.secret}\n`)
+  if (json !== true) terminal.printError(`token ${token.id} of ${token.name}; its secret is not shown again\n`)
+  printSecret(terminal, token, json === true)
+}
+
+/** Nobody else has the secret: when it cannot be printed where it belongs, it is printed as an error. */
+function printSecret(
+  terminal: Terminal,
+  token: { readonly name?: string | undefined; readonly secret: string },
+  isJson: boolean,
+): void {
+  const document = `${JSON.stringify(token)}\n`
+  terminal.needOutput(
+    isJson ? document : `  The secret of the token is ${token.secret}: keep it in a file, it is not shown again.\n`,
+  )
+  terminal.print(isJson ? document : `${token.secret}\n`)
 }
 
 /** `ACCESS:prefix=TEXT`, `ACCESS:key=TEXT`, or `ACCESS:range=START..END` with either bound left out. */

@@ -4,6 +4,7 @@ import { toError } from '../lib/to-error.ts'
 import { openBackup, printStorageError, printUnusable } from './backup-file.ts'
 import { describeConfigs, describeLogId } from './cluster-status.ts'
 import { withClient, type ConnectionOptions } from './connection.ts'
+import { isStandardOutput } from './output-place.ts'
 import { PartFile, unwritable } from './part-file.ts'
 import { megabytes, StreamProgress } from './stream-progress.ts'
 import { formatFacts, printable } from './table.ts'
@@ -27,9 +28,11 @@ interface Target {
 /** Writes a backup to `file`, or to the standard output. A file gets its name once it is checked and on the disk. */
 export async function backup(terminal: Terminal, file: string | undefined, options: BackupOptions): Promise<number> {
   if (file === undefined) throw new UsageError('name the file to write, or - for the standard output')
-  if (file === '-' && terminal.interactive)
+  const isPrinted = await isStandardOutput(file)
+  if (isPrinted && terminal.interactive)
     throw new UsageError('-: a backup is not for a terminal; send it to a file or a pipe')
-  const target = file === '-' ? null : await PartFile.create(terminal, file, 0o600)
+  const target = isPrinted ? null : await PartFile.create(terminal, file, 0o600)
+  if (isPrinted) terminal.needOutput()
   const outcome: { failure: Error | null } = { failure: null }
   try {
     const code = await withClient(terminal, options, async (client) => {
@@ -46,7 +49,7 @@ export async function backup(terminal: Terminal, file: string | undefined, optio
         const summary = await checkBackup(copied(progress.counted(pieces), to)).finally(() => progress.end())
         const failure = (await target?.finish()) ?? null
         if (failure !== null) throw new OutputError(failure.message)
-        printTaken(terminal, file, summary, options)
+        printTaken(terminal, file, isPrinted, summary, options)
       } catch (error) {
         if (!(error instanceof BackupError || error instanceof OutputError)) throw error
         outcome.failure = error
@@ -73,13 +76,19 @@ async function* copied(pieces: AsyncIterable<Uint8Array>, target: Target): Async
 }
 
 /** When the backup itself is the output, what is said of it goes to the other one. */
-function printTaken(terminal: Terminal, file: string, summary: BackupSummary, { json }: BackupOptions): void {
+function printTaken(
+  terminal: Terminal,
+  file: string,
+  isPrinted: boolean,
+  summary: BackupSummary,
+  { json }: BackupOptions,
+): void {
   const { clusterId, revision, keys, bytes } = summary
   const text =
     json === true
       ? `${JSON.stringify({ file, ...summary })}\n`
       : `${keys} keys at revision ${revision} of cluster ${printable(clusterId)}, ${megabytes(bytes)}\n`
-  if (file === '-') terminal.printError(text)
+  if (isPrinted) terminal.printError(text)
   else terminal.print(text)
 }
 

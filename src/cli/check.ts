@@ -50,9 +50,9 @@ export async function health(terminal: Terminal, options: HealthOptions): Promis
   }
   const servers = options.server === undefined ? await runningServers(options.id) : serversOf(terminal, options)
   if (servers.length === 0) {
-    terminal.printError(
-      `quorate: no node${options.id === undefined ? '' : ` ${options.id}`} is running on this machine\n`,
-    )
+    const chosen = options.id === undefined ? '' : ` ${options.id}`
+    if (options.json === true) terminal.print(`${JSON.stringify({ checks: [] })}\n`)
+    else terminal.printError(`quorate: no node${chosen} is running on this machine\n`)
     return exitCodes.unreachable
   }
   const probe = options.ready === true ? 'readyz' : 'livez'

@@ -86,7 +86,7 @@ export async function connectWith(
   return (given) => {
     for (const server of given.servers) refuseClear(new URL(server), named)
     try {
-      return new QuorateClient({ ...given, tls, ...(token === null ? {} : { token }) })
+      return new QuorateClient({ ...given, tls, token })
     } catch (error) {
       if (!(error instanceof TypeError)) throw error
       throw new UsageError(`--ca, --cert and --key: ${error.message}`)

@@ -64,13 +64,13 @@ export function originOf({ host, port }: HostPort, scheme: Scheme = 'http'): str
   return `${scheme}://${formatHostPort({ host: isWildcard(host) ? loopback : host, port })}`
 }
 
-/** Milliseconds. The notation is that of a request's query: a duration, or a number of seconds. */
+/** Milliseconds. The notation is that of a request's query: a duration, or a whole number of seconds. */
 export function timeoutMsOf({ timeout }: ConnectionOptions): number {
   if (timeout === undefined) return limits.requestTimeoutMsDefault
   const parsed = duration(1, limits.requestTimeoutMsMax)(/^[0-9]+$/.test(timeout) ? `${timeout}s` : timeout)
   if (parsed.ok) return parsed.value
   throw new UsageError(
-    `--timeout ${shown(timeout)} ${parsed.wrong}; expected a duration up to 1m, such as 500ms, or a number of seconds`,
+    `--timeout ${shown(timeout)} ${parsed.wrong}; expected a duration up to 1m, such as 500ms, or a whole number of seconds`,
   )
 }
 
@@ -88,13 +88,14 @@ export function wholeNumber(text: string, name: string, min: number): number {
 
 /**
  * Runs `command` against the server of `options`, and turns every expected failure into a message and an exit code. A user who names one server
- * wants to know at once that it does not serve; with `retry` the same server is asked again until the time is up.
+ * wants to know at once that it does not serve; with `retry` the same server is asked again until the time is up. `facts` are told with a failure
+ * in JSON.
  */
 export async function withClient(
   terminal: Terminal,
   options: ConnectionOptions,
   command: (client: QuorateClient) => Promise<void>,
-  { retry }: { readonly retry?: true } = {},
+  { retry, facts = {} }: { readonly retry?: true; readonly facts?: Readonly<Record<string, unknown>> } = {},
 ): Promise<number> {
   const servers = serversOf(terminal, options)
   const timeoutMs = timeoutMsOf(options)
@@ -105,15 +106,20 @@ export async function withClient(
     return exitCodes.stopped
   } catch (error) {
     if (!isClientFailure(error)) throw error
-    printFailure(terminal, options, error)
+    printFailure(terminal, options, error, facts)
     return exitCodeOf(error)
   } finally {
     client.close()
   }
 }
 
-export function printFailure(terminal: Terminal, options: ConnectionOptions, error: ClientFailure): void {
-  terminal.printError(options.json === true ? failureDocument(error) : describeFailure(error))
+export function printFailure(
+  terminal: Terminal,
+  options: ConnectionOptions,
+  error: ClientFailure,
+  facts: Readonly<Record<string, unknown>> = {},
+): void {
+  terminal.printError(options.json === true ? failureDocument(error, facts) : describeFailure(error))
 }
 
 /** A code for each kind of failure, so that a script can decide what to do next without reading messages. */
@@ -134,14 +140,14 @@ export function exitCodeOf(error: ClientFailure): number {
   }
 }
 
-function failureDocument(error: ClientFailure): string {
+function failureDocument(error: ClientFailure, facts: Readonly<Record<string, unknown>>): string {
   const isAmbiguous = error instanceof AmbiguousOutcomeError
   const cause = isAmbiguous ? error.cause : error
   const document =
     cause instanceof ProblemError
       ? cause.problem
       : { code: 'unreachable', detail: cause.message, retryable: true, ambiguous: isAmbiguous }
-  return `${JSON.stringify(document)}\n`
+  return `${JSON.stringify({ ...document, ...facts })}\n`
 }
 
 function describeFailure(error: ClientFailure): string {

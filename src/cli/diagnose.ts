@@ -20,6 +20,7 @@ import {
 } from './connection.ts'
 import { withoutSecrets } from './secrets.ts'
 import { findRunningNodes } from './running-nodes.ts'
+import { isStandardOutput } from './output-place.ts'
 import { PartFile, unwritable } from './part-file.ts'
 import { printable } from './table.ts'
 import { exitCodes, type Terminal } from './terminal.ts'
@@ -95,20 +96,21 @@ export async function diagnose(
   files.addJson('summary.json', summary)
   const archive = await promisify(gzip)(createTar(files.files, { attrs: { mtime: at.getTime(), mode: '600' } }))
   const name = file ?? `quorate-diagnose-${at.toISOString().replaceAll(/[-:]|\.[0-9]+/g, '')}.tar.gz`
-  const lost = await keep(terminal, name, archive)
+  const isPrinted = await isStandardOutput(name)
+  const lost = await keep(terminal, isPrinted ? null : name, archive)
   if (lost !== null) {
     terminal.printError(`quorate: the archive ${unwritable(name, lost)}\n`)
     return exitCodes.outputLost
   }
   const text = [
-    ...(name === '-' ? [] : [`wrote ${name}: ${archive.length} bytes, ${origins.length} nodes\n`]),
+    ...(isPrinted ? [] : [`wrote ${name}: ${archive.length} bytes, ${origins.length} nodes\n`]),
     ...seen.silent.map(({ origin, reason }) => `without ${origin}: ${printable(reason)}\n`),
     ...asked.map(({ origin, withheld }) =>
       withheld === null ? '' : `without the settings and the log of ${origin}: ${printable(withheld)}\n`,
     ),
     ...files.leftOut.map((one) => `without ${one}: the archive would be too large\n`),
   ].join('')
-  if (options.json === true && name !== '-') terminal.print(`${JSON.stringify({ file: name, ...summary })}\n`)
+  if (options.json === true && !isPrinted) terminal.print(`${JSON.stringify({ file: name, ...summary })}\n`)
   else terminal.printError(text)
   return exitCodes.stopped
 }
@@ -184,11 +186,12 @@ function folderOf(origin: string, number: number): string {
 }
 
 /**
- * A file that is there already is left alone. Others may not read the archive: values of metrics and addresses are nobody's business. Returns why
- * the archive could not be written whole, or null.
+ * `name`: null is the standard output. A file that is there already is left alone. Others may not read the archive: values of metrics and addresses
+ * are nobody's business. Returns why the archive could not be written whole, or null.
  */
-async function keep(terminal: Terminal, name: string, archive: Uint8Array): Promise<Error | null> {
-  if (name === '-') {
+async function keep(terminal: Terminal, name: string | null, archive: Uint8Array): Promise<Error | null> {
+  if (name === null) {
+    terminal.needOutput()
     await terminal.printPiece(archive)
     return null
   }

@@ -1,6 +1,7 @@
 import { toError } from '../lib/to-error.ts'
 import { withClient, type ConnectionOptions } from './connection.ts'
 import { consistencyFrom } from './kv.ts'
+import { isStandardOutput } from './output-place.ts'
 import { PartFile, unwritable } from './part-file.ts'
 import { StreamProgress } from './stream-progress.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
@@ -27,7 +28,9 @@ export async function exportRecords(
     throw new UsageError('--prefix cannot be combined with --start or --end')
   }
   const consistency = consistencyFrom(options.consistency)
-  const target = file === undefined || file === '-' ? null : await PartFile.create(terminal, file, 0o600)
+  const isPrinted = file === undefined || (await isStandardOutput(file))
+  const target = isPrinted ? null : await PartFile.create(terminal, file, 0o600)
+  if (isPrinted) terminal.needOutput()
   // Progress would be in between the records when both go to one terminal.
   const progress = new StreamProgress(terminal, {
     isShown: target !== null || !terminal.interactive,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { AmbiguousOutcomeError, ConnectionError, ProblemError } from '../client/errors.ts'
 import { limits } from '../limits.ts'
 import { shown, withClient, type ConnectionOptions } from './connection.ts'
+import { shellWord } from './shell.ts'
 import { openSource, standardInput, unreadable, type SourceFile } from './source-file.ts'
 import { StreamProgress } from './stream-progress.ts'
 import { UsageError, type Terminal } from './terminal.ts'
@@ -23,11 +24,20 @@ export async function importRecords(
 ): Promise<number> {
   const name = nameFrom(options.idempotencyKey)
   const source = await sourceFrom(terminal, file)
+  const stopTelling = terminal.beforeSignalEnds(() => {
+    const document = { code: 'interrupted', detail: 'a signal has ended the import', idempotencyKey: name }
+    terminal.printError(options.json === true ? `${JSON.stringify(document)}\n` : repeatAdvice(name))
+  })
   try {
     const { code, failure } = await importFrom(terminal, source, name, options)
     if (options.json !== true) terminal.printError(adviceAfter(failure, source, name))
     return code
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    // The file broke off, and a part of it may be in.
+    throw new UsageError(`${error.message}\n${repeatAdvice(name).trimEnd()}`)
   } finally {
+    stopTelling()
     await source.close()
   }
 }
@@ -40,19 +50,24 @@ async function importFrom(
 ): Promise<{ readonly code: number; readonly failure: unknown }> {
   const progress = new StreamProgress(terminal, { isShown: true, hasRecords: true, bytesMax: source.bytes })
   let failure: unknown = null
-  const code = await withClient(terminal, options, async (client) => {
-    try {
-      const pieces = progress.counted(source.pieces)
-      const answer = await client.importLines(pieces, { idempotencyKey: name }).finally(() => progress.end())
-      const text = `${answer.imported} imported, revision ${answer.revision}\n`
-      terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
-      if (options.json !== true && answer.leasesDropped > 0)
-        terminal.printError(`quorate: ${answer.leasesDropped} of them named a lease; they are attached to none\n`)
-    } catch (error) {
-      failure = error
-      throw error
-    }
-  })
+  const code = await withClient(
+    terminal,
+    options,
+    async (client) => {
+      try {
+        const pieces = progress.counted(source.pieces)
+        const answer = await client.importLines(pieces, { idempotencyKey: name }).finally(() => progress.end())
+        const text = `${answer.imported} imported, revision ${answer.revision}\n`
+        terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : text)
+        if (options.json !== true && answer.leasesDropped > 0)
+          terminal.printError(`quorate: ${answer.leasesDropped} of them named a lease; they are attached to none\n`)
+      } catch (error) {
+        failure = error
+        throw error
+      }
+    },
+    { facts: { idempotencyKey: name } },
+  )
   return { code, failure }
 }
 
@@ -70,7 +85,11 @@ async function sourceFrom(terminal: Terminal, file: string | undefined): Promise
     return { ...standardInput(terminal, complaint), file: null }
   }
   const source = await openSource(file)
-  return { ...source, pieces: readable(file, source.pieces), file: shown(file) }
+  return {
+    ...source,
+    pieces: readable(file, source.pieces),
+    file: shellWord(file.startsWith('-') ? `./${file}` : file),
+  }
 }
 
 async function* readable(file: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

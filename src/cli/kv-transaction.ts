@@ -5,7 +5,7 @@ import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
 import { shown, withClient, type ConnectionOptions } from './connection.ts'
 import { describeValue } from './kv.ts'
-import { wholeFile } from './source-file.ts'
+import { wholeFile, wholeInput } from './source-file.ts'
 import { formatTable, printable } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
@@ -15,10 +15,11 @@ export async function transact(
   file: string | undefined,
   options: ConnectionOptions,
 ): Promise<number> {
-  const text = await textFrom(terminal, file)
-  const transaction = transactionIn(text, file)
   let succeeded = true
   const code = await withClient(terminal, options, async (client) => {
+    // What is wrong with the options is told before the input is waited for.
+    const text = await textFrom(terminal, file)
+    const transaction = transactionIn(text, file)
     const answer = await client.sendTransaction(text)
     succeeded = answer.succeeded
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : describe(transaction, answer))
@@ -30,7 +31,7 @@ async function textFrom(terminal: Terminal, file: string | undefined): Promise<U
   if (file === undefined || file === '-') {
     if (!terminal.hasInput)
       throw new UsageError('there is no transaction: name a file, or give it on the standard input')
-    return await terminal.readInput()
+    return await wholeInput(terminal, limits.transactionBodyBytesMax)
   }
   return await wholeFile(file, limits.transactionBodyBytesMax)
 }
@@ -39,7 +40,7 @@ async function textFrom(terminal: Terminal, file: string | undefined): Promise<U
 function transactionIn(text: Uint8Array, file = '-'): TransactionBody {
   const place = file === '-' ? 'the standard input' : shown(file)
   try {
-    const document: unknown = JSON.parse(Buffer.from(text).toString('utf8'))
+    const document: unknown = JSON.parse(new TextDecoder().decode(text))
     if (isJsonObject(document)) return document
   } catch (error) {
     throw new UsageError(`${place} holds no JSON: ${printable(toError(error).message)}`)

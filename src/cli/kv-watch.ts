@@ -24,8 +24,8 @@ export async function watch(terminal: Terminal, key: string | undefined, options
   return await withClient(terminal, options, async (client) => {
     try {
       for await (const event of client.watch(range, asked)) {
-        if (options.json === true) terminal.print(`${JSON.stringify(documentOf(event))}\n`)
-        else if (event.kind !== 'progress') terminal.print(`${describe(event)}\n`)
+        const line = lineOf(event, options)
+        if (line !== null) await terminal.printPiece(Buffer.from(`${line}\n`), signal)
       }
     } catch (error) {
       if (!signal.aborted) throw error
@@ -39,6 +39,11 @@ function rangeFrom(key: string | undefined, { prefix, start, end }: WatchOptions
   if (given.length > 1) throw new UsageError('watch a key, --prefix, or --start and --end: only one of these')
   if (key !== undefined) return { key }
   return prefix === undefined ? { start, end } : { prefix }
+}
+
+function lineOf(event: WatchEvent | WatchProgress, { json }: WatchOptions): string | null {
+  if (json === true) return JSON.stringify(documentOf(event))
+  return event.kind === 'progress' ? null : describe(event)
 }
 
 /** An event as a node tells of it, a line of NDJSON. */

@@ -7,7 +7,7 @@ import { limits } from '../limits.ts'
 import { refusal, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { leaseIdOf, ttlMsOf } from './lease-arguments.ts'
 import { jsonLines, printListing, tableLines } from './listing.ts'
-import { wholeFile } from './source-file.ts'
+import { wholeFile, wholeInput } from './source-file.ts'
 import { printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -64,8 +64,9 @@ export async function put(
     throw new UsageError('--create and --if-revision cannot be combined: an absent key is at no revision')
   }
   const lifetime = lifetimeFrom(options)
-  const bytes = await valueFrom(terminal, value, options.file)
   return await withClient(terminal, options, async (client) => {
+    // What is wrong with the options is told before the input is waited for.
+    const bytes = await valueFrom(terminal, value, options.file)
     const answer = await client.put(key, bytes, { ifRevision, ifAbsent, ...lifetime })
     terminal.print(options.json === true ? `${JSON.stringify(answer)}\n` : `revision ${answer.revision}\n`)
   })
@@ -181,9 +182,10 @@ async function valueFrom(terminal: Terminal, value: string | undefined, file: st
     if (value !== undefined) throw new UsageError('a value and --file cannot be combined')
     return await wholeFile(file, limits.valueBytesMaxCeiling)
   }
-  if (value !== undefined) return value === '-' ? await terminal.readInput() : Buffer.from(value)
+  if (value === '-') return await wholeInput(terminal, limits.valueBytesMaxCeiling)
+  if (value !== undefined) return Buffer.from(value)
   if (!terminal.hasInput) throw new UsageError('there is no value: give one, --file PATH, or - for the standard input')
-  const input = await terminal.readInput()
+  const input = await wholeInput(terminal, limits.valueBytesMaxCeiling)
   // A failed command in front of the pipe leaves the input empty, so an empty value has to be asked for.
   if (input.length === 0) throw new UsageError("the standard input is empty; to write an empty value, give '' or -")
   return input

@@ -8,7 +8,7 @@ export function ttlMsOf(text: string, name: string): number {
   const parsed = duration(limits.lease.ttlMsMin, limits.lease.ttlMsMax)(/^[0-9]+$/.test(text) ? `${text}s` : text)
   if (parsed.ok) return parsed.value
   throw new UsageError(
-    `${name} ${shown(text)} ${parsed.wrong}; expected a duration from 1s to 720h, such as 10s or 5m, or a number of seconds`,
+    `${name} ${shown(text)} ${parsed.wrong}; expected a duration from 1s to 720h, such as 10s or 5m, or a whole number of seconds`,
   )
 }
 

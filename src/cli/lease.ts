@@ -55,7 +55,12 @@ async function renewUntil(
   id: number,
   options: ConnectionOptions,
 ): Promise<void> {
-  const { ttlMs, remainingMs } = await leaseOf(client, id)
+  const found = await leaseOf(client, id, { signal }).catch((error: unknown) => {
+    if (signal.aborted) return null
+    throw error
+  })
+  if (found === null) return
+  const { ttlMs, remainingMs } = found
   const pauseMs = ttlMs * RENEWED_AFTER
   const timeoutMs = Math.min(pauseMs, timeoutMsOf(options))
   let heldUntil = leaseNow() + remainingMs
@@ -105,8 +110,8 @@ export async function get(terminal: Terminal, text: string, options: ConnectionO
   })
 }
 
-async function leaseOf(client: QuorateClient, id: number): Promise<LeaseStatus> {
-  const lease = await client.leases.get(id)
+async function leaseOf(client: QuorateClient, id: number, request: RequestOptions = {}): Promise<LeaseStatus> {
+  const lease = await client.leases.get(id, request)
   if (lease !== null) return lease
   throw refusal('lease-not-found', `there is no lease ${id}; it has ended, or never was`, { lease: id })
 }

@@ -1,9 +1,10 @@
 import { closeSync, fstatSync, openSync, statSync, unlinkSync, type Stats } from 'node:fs'
-import { open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { toError } from '../lib/to-error.ts'
 import { syncDirectory } from '../storage/directories.ts'
 import { shown } from './connection.ts'
+import { openFile, placeOf, type Output, type Place } from './output-place.ts'
 import { printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
@@ -15,12 +16,13 @@ export function unwritable(path: string, { message }: Error): string {
 const TAKEN = 'another command has begun to write the same file'
 
 /**
- * A file that has another name until it is whole. A signal that ends the process removes what there is. A device or a pipe is written to as it is.
+ * A file that has another name until it is whole. A signal that ends the process removes what there is. A device, a pipe, or what is open already,
+ * such as `/dev/fd/3`, is written to as it is.
  */
 export class PartFile {
   private readonly name: string
   private readonly partName: string
-  private readonly handle: FileHandle
+  private readonly handle: Output
   /** The part as it was created; null: what is written to is no file. */
   private readonly own: Stats | null
   private readonly stopCleaning: () => void
@@ -28,7 +30,7 @@ export class PartFile {
 
   private constructor(
     name: string,
-    handle: FileHandle,
+    handle: Output,
     part: { readonly name: string; readonly own: Stats; readonly stopCleaning: () => void } | null,
   ) {
     this.name = name
@@ -47,9 +49,11 @@ export class PartFile {
   ): Promise<PartFile> {
     try {
       // The file behind a symbolic link is replaced, not the link.
-      const name = await realpath(given).catch(() => given)
+      const place = await placeOf(given)
+      const { name } = place
       const found = await stat(name).catch(() => null)
       if (found?.isDirectory() === true) throw new UsageError(`${shown(given)} is a directory: name a file`)
+      if (place.descriptor !== null) return new PartFile(name, await opened(place), null)
       if (found?.isFile() === true && !replaces)
         throw new UsageError(`${shown(given)} is there already: name another file, or remove this one`)
       const isFile = found === null || found.isFile()
@@ -126,6 +130,12 @@ export class PartFile {
     const named = await stat(this.partName).catch(() => null)
     return named !== null && this.own !== null && isSame(this.own, named)
   }
+}
+
+/** What others have written there stays. */
+async function opened({ name, descriptor }: Place): Promise<Output> {
+  const own = typeof descriptor === 'number' ? await openFile(descriptor) : null
+  return own ?? (await open(name, 'a'))
 }
 
 function createdAt(path: string, mode: number): Stats {

@@ -1,9 +1,14 @@
-import { open } from 'node:fs/promises'
+import { closeSync, createReadStream, fstatSync, open as openCallback } from 'node:fs'
+import { Socket } from 'node:net'
+import type { Readable } from 'node:stream'
+import { promisify } from 'node:util'
 import { limits } from '../limits.ts'
 import { toError } from '../lib/to-error.ts'
 import { shown } from './connection.ts'
 import { printable } from './table.ts'
 import { UsageError, type Terminal } from './terminal.ts'
+
+const open = promisify(openCallback)
 
 /** What a command reads from beginning to end. */
 export interface SourceFile {
@@ -18,37 +23,62 @@ export interface SourceFile {
 /** The standard input; `complaint` says what is missing when there is none. */
 export function standardInput(terminal: Terminal, complaint: string): SourceFile {
   if (!terminal.hasInput) throw new UsageError(complaint)
-  return { bytes: null, pieces: terminal.input(), close: () => Promise.resolve() }
+  return inputOf(terminal)
 }
 
 /** The file at `path`. Throws `UsageError` when it cannot be opened. */
 export async function openSource(path: string): Promise<SourceFile> {
-  const handle = await open(path).catch((error: unknown) => {
+  const fd = await open(path, 'r').catch((error: unknown) => {
     throw unreadable(path, error)
   })
-  const found = await handle.stat()
+  const found = fstatSync(fd)
   if (found.isDirectory()) {
-    await handle.close()
+    closeSync(fd)
     throw new UsageError(`${shown(path)} is a directory: name a file`)
   }
-  const pieces = handle.createReadStream({ highWaterMark: limits.clientPieceBytes }) as AsyncIterable<Uint8Array>
-  return { bytes: found.isFile() ? found.size : null, pieces, close: async () => handle.close() }
+  // Whoever reads a pipe as a file waits for its next byte, also to close it.
+  const pieces: Readable = found.isFIFO()
+    ? new Socket({ fd, writable: false })
+    : createReadStream(path, { fd, highWaterMark: limits.clientPieceBytes })
+  const close = async (): Promise<void> => {
+    pieces.destroy()
+    if (!pieces.closed) await new Promise((resolve) => pieces.once('close', resolve))
+  }
+  return { bytes: found.isFile() ? found.size : null, pieces: pieces as AsyncIterable<Uint8Array>, close }
 }
 
 /** All of the file at `path`. Throws `UsageError` when it cannot be read, or has more than `bytesMax` bytes. */
 export async function wholeFile(path: string, bytesMax: number): Promise<Uint8Array> {
   const source = await openSource(path)
+  try {
+    return await whole(source, shown(path), bytesMax)
+  } catch (error) {
+    throw error instanceof UsageError ? error : unreadable(path, error)
+  }
+}
+
+/** The same for the standard input. */
+export async function wholeInput(terminal: Terminal, bytesMax: number): Promise<Uint8Array> {
+  return await whole(inputOf(terminal), 'the standard input', bytesMax)
+}
+
+function inputOf(terminal: Terminal): SourceFile {
+  return { bytes: null, pieces: terminal.input(), close: async () => terminal.leaveInput() }
+}
+
+async function whole(
+  source: Pick<SourceFile, 'pieces' | 'close'>,
+  name: string,
+  bytesMax: number,
+): Promise<Uint8Array> {
   const read: Uint8Array[] = []
   let bytes = 0
   try {
     for await (const piece of source.pieces) {
       bytes += piece.length
-      if (bytes > bytesMax)
-        throw new UsageError(`${shown(path)} has more than ${bytesMax} bytes, the most that can be sent`)
+      if (bytes > bytesMax) throw new UsageError(`${name} has more than ${bytesMax} bytes, the most that can be sent`)
       read.push(piece)
     }
-  } catch (error) {
-    throw error instanceof UsageError ? error : unreadable(path, error)
   } finally {
     await source.close()
   }

@@ -8,15 +8,20 @@ export interface Terminal {
   /** The command line as the system has it, with a zero behind each word. Null: this system does not show it. */
   commandLine(): Uint8Array | null
   print(text: string | Uint8Array): void
-  /** Prints a piece of a long output. Resolves when there is room for the next one. */
-  printPiece(piece: Uint8Array): Promise<void>
+  /** Prints a piece of a long output. Resolves when there is room for the next one, or `signal` aborts. */
+  printPiece(piece: Uint8Array, signal?: AbortSignal): Promise<void>
+  /**
+   * From now on a part of the output is of no use: it is an error when its reader leaves before its end, too. `instead` is then printed as an error,
+   * so that a secret is not lost.
+   */
+  needOutput(instead?: string): void
   printError(text: string): void
   /** Whether the standard input is a person, a file, a pipe or a socket; false when it is closed or `/dev/null`. */
   readonly hasInput: boolean
-  /** Everything on the standard input. */
-  readInput(): Promise<Uint8Array>
-  /** The same, piece by piece. */
+  /** Everything on the standard input, piece by piece; to be read once. */
   input(): AsyncIterable<Uint8Array>
+  /** What is still to come on the standard input keeps the process no longer. */
+  leaveInput(): void
   /** Resolves when the user stops the command with Ctrl-C. After this call Ctrl-C no longer ends the process by itself. */
   untilInterrupted(): Promise<void>
   /**

@@ -1,4 +1,5 @@
 import { isAnyArrayBuffer } from 'node:util/types'
+import { limits } from '../limits.ts'
 import type { Value } from './records.ts'
 
 /** Programs in JavaScript pass whatever they like. */
@@ -15,6 +16,15 @@ export function textFrom(argument: string, text: string): string {
   if (given.isWellFormed()) return given
   throw new TypeError(
     `${argument} ${JSON.stringify(given)} is not well-formed Unicode: it holds half of a surrogate pair`,
+  )
+}
+
+/** `idempotencyKey`, which goes into a header. Throws `TypeError` when no server would take it. */
+export function nameFrom(idempotencyKey: string): string {
+  const name = textFrom('idempotencyKey', idempotencyKey)
+  if (/^[\x21-\x7e]+$/.test(name) && name.length <= limits.idempotencyKeyBytesMax) return name
+  throw new TypeError(
+    `the idempotency key ${JSON.stringify(name)} is not 1 to ${limits.idempotencyKeyBytesMax} visible ASCII characters`,
   )
 }
 

@@ -36,6 +36,10 @@ export function newTokenSecret(): string {
   return tokenSecretOf(randomBytes(tokenSecretBytes))
 }
 
+/** What each answer about a role, or a token, has. */
+const ofRole = ['name', 'grants', 'rights'] as const
+const ofToken = ['id', 'name', 'roles'] as const
+
 /** Roles and tokens: who may do what. A change is sent again only when it certainly was not made, or when that makes no difference. */
 export class AuthClient {
   private readonly requests: Requests
@@ -56,27 +60,29 @@ export class AuthClient {
       ...(secret === undefined ? {} : { secret }),
       tokenSecret: tokenSecret ?? newTokenSecret(),
     }
-    const call = { method: 'POST', path: '/auth/bootstrap', json, isIdempotent: true } as const
+    const call = { method: 'POST', path: '/auth/bootstrap', json, isIdempotent: true, members: ofToken } as const
     return await this.requests.read<NewToken>(call, options)
   }
 
   /** The token of this client, and what it may do. */
   async self(options: RequestOptions = {}): Promise<SelfAnswer> {
-    return await this.requests.read<SelfAnswer>(reading('/auth/self'), options)
+    return await this.requests.read<SelfAnswer>(reading('/auth/self', ['enabled']), options)
   }
 
   async roles(options: RequestOptions = {}): Promise<readonly RoleView[]> {
-    const { roles } = await this.requests.read<{ readonly roles: readonly RoleView[] }>(reading('/auth/roles'), options)
+    const call = reading('/auth/roles', ['roles'])
+    const { roles } = await this.requests.read<{ readonly roles: readonly RoleView[] }>(call, options)
     return roles
   }
 
   async role(name: string, options: RequestOptions = {}): Promise<RoleView> {
-    return await this.requests.read<RoleView>(reading(rolePath(name)), options)
+    return await this.requests.read<RoleView>(reading(rolePath(name), ofRole), options)
   }
 
   /** Makes the role, or puts it in the place of the one with this name. */
   async putRole(name: string, content: RoleContent, options: RequestOptions = {}): Promise<RoleView> {
-    return await this.requests.read<RoleView>({ method: 'PUT', path: rolePath(name), json: content }, options)
+    const call = { method: 'PUT', path: rolePath(name), json: content, members: ofRole } as const
+    return await this.requests.read<RoleView>(call, options)
   }
 
   async deleteRole(name: string, options: RequestOptions = {}): Promise<void> {
@@ -84,13 +90,13 @@ export class AuthClient {
   }
 
   async tokens(options: RequestOptions = {}): Promise<readonly TokenView[]> {
-    const call = reading('/auth/tokens')
+    const call = reading('/auth/tokens', ['tokens'])
     const { tokens } = await this.requests.read<{ readonly tokens: readonly TokenView[] }>(call, options)
     return tokens
   }
 
   async token(id: number, options: RequestOptions = {}): Promise<TokenView> {
-    return await this.requests.read<TokenView>(reading(`/auth/tokens/${id}`), options)
+    return await this.requests.read<TokenView>(reading(`/auth/tokens/${id}`, ofToken), options)
   }
 
   /** The answer is the only one that ever has the secret. */
@@ -114,8 +120,8 @@ export class AuthClient {
   }
 }
 
-function reading(path: string): Call {
-  return { method: 'GET', path }
+function reading(path: string, members: readonly string[]): Call {
+  return { method: 'GET', path, members }
 }
 
 function rolePath(name: string): string {
@@ -124,7 +130,7 @@ function rolePath(name: string): string {
 
 function creation(content: object, { ttlMs, requestsPerSecond, bytesPerSecond }: TokenOptions): Call {
   const json = { ...content, ...given({ ttlMs, requestsPerSecond, bytesPerSecond }) }
-  return { method: 'POST', path: '/auth/tokens', json }
+  return { method: 'POST', path: '/auth/tokens', json, members: ofToken }
 }
 
 function given(members: Readonly<Record<string, number | undefined>>): Record<string, number> {

@@ -1,6 +1,6 @@
 import { limits } from '../limits.ts'
 import type { StreamedBody } from './exchange.ts'
-import { linesIn } from './lines.ts'
+import { linesIn, wholeLines } from './lines.ts'
 import type { RecordView } from './api-types.ts'
 import type { ReadOptions, WriteOptions } from './options.ts'
 import { boundsOf, readQuery, type Range } from './ranges.ts'
@@ -69,7 +69,8 @@ export class Bulk {
 
   private async send(body: StreamedBody, options: WriteOptions): Promise<ImportResult> {
     const headers = { 'content-type': ndjson }
-    return await this.requests.write({ method: 'POST', path: '/kv', headers, body, lane: 'own' }, options)
+    const call = { method: 'POST', path: '/kv', headers, body, lane: 'own', isInParts: true } as const
+    return await this.requests.write(call, options)
   }
 
   async *export(range: Range, options: ReadOptions): AsyncGenerator<KeyRecord, void, undefined> {
@@ -88,7 +89,7 @@ export class Bulk {
       isForLeader: isForLeader(options),
     } as const
     const { headers, pieces } = await this.requests.stream(call, options)
-    return { revision: Number(headers['quorate-revision']), pieces }
+    return { revision: Number(headers['quorate-revision']), pieces: wholeLines(pieces) }
   }
 }
 

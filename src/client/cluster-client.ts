@@ -9,6 +9,7 @@ import type {
 } from './api-types.ts'
 import type { RequestOptions } from './options.ts'
 import { failureOf, type Call, type Requests } from './requests.ts'
+import type { ServersAnswer } from './servers.ts'
 
 /** Which state a backup shows. */
 export interface BackupOptions extends RequestOptions {
@@ -43,6 +44,9 @@ export interface VersionAnswer {
   readonly node: string
 }
 
+/** Of each answer about members. */
+const members = ['membership'] as const
+
 /**
  * The cluster and its members. A change is sent again only when it certainly was not made; those without a clear answer reject with
  * `AmbiguousOutcomeError`. Requests about one particular node go to the first server alone.
@@ -57,34 +61,45 @@ export class ClusterClient {
 
   /** The cluster as the server sees it. */
   async status(options: RequestOptions = {}): Promise<ClusterStatus> {
-    return await this.requests.read<ClusterStatus>({ method: 'GET', path: '/cluster', hasNoDeadline: true }, options)
+    const call = { method: 'GET', path: '/cluster', hasNoDeadline: true, members: ['node', 'nodes'] } as const
+    return await this.requests.read<ClusterStatus>(call, options)
   }
 
   async membership(options: RequestOptions = {}): Promise<MembershipAnswer> {
-    const call = { method: 'GET', path: '/cluster/membership', hasNoDeadline: true } as const
+    const call = { method: 'GET', path: '/cluster/membership', hasNoDeadline: true, members } as const
     return await this.requests.read<MembershipAnswer>(call, options)
   }
 
-  /** `members` null: the cluster consists of the first server's node alone. */
+  /** `founders` null: the cluster consists of the first server's node alone. */
   async initialize(
-    members: readonly MemberSpec[] | null,
+    founders: readonly MemberSpec[] | null,
     wait: 'appended' | 'leader' | 'committed' = 'committed',
     options: RequestOptions = {},
   ): Promise<InitializeAnswer> {
-    const call = { method: 'POST', path: '/cluster/initialize', query: { wait } } as const
+    const call = {
+      method: 'POST',
+      path: '/cluster/initialize',
+      query: { wait },
+      members: ['clusterId'],
+      // The node is initialized then, and would refuse to be once more.
+      parting: ['no-leader'],
+    } as const
     // On another server it would make a cluster of another node.
-    const body = members === null ? { firstOnly: true } : { json: { members } }
+    const body = founders === null ? { firstOnly: true } : { json: { members: founders } }
     return await this.requests.read<InitializeAnswer>({ ...call, ...body }, options)
   }
 
   /** `wait`: until the learner has caught up. */
   async addLearner(member: MemberSpec, wait = true, options: RequestOptions = {}): Promise<LearnerAnswer> {
     const json = { ...member, wait }
-    return await this.requests.read<LearnerAnswer>({ method: 'POST', path: '/cluster/learners', json }, options)
+    return await this.requests.read<LearnerAnswer>(
+      { method: 'POST', path: '/cluster/learners', json, members },
+      options,
+    )
   }
 
   async removeLearner(id: number, options: RequestOptions = {}): Promise<void> {
-    await this.requests.read({ method: 'DELETE', path: `/cluster/learners/${id}` }, options)
+    await this.requests.read({ method: 'DELETE', path: `/cluster/learners/${id}`, members }, options)
   }
 
   /** Makes exactly these the voters. */
@@ -105,13 +120,15 @@ export class ClusterClient {
   async setAddresses(member: MemberSpec, force = false, options: RequestOptions = {}): Promise<MembershipAnswer> {
     const { id, raft, api } = member
     const json = { raft, api, force }
-    return await this.requests.read<MembershipAnswer>({ method: 'PUT', path: `/cluster/nodes/${id}`, json }, options)
+    const call = { method: 'PUT', path: `/cluster/nodes/${id}`, json, members } as const
+    return await this.requests.read<MembershipAnswer>(call, options)
   }
 
   /** `to` null: the voter that is furthest ahead. Resolves once the new leader leads. */
   async transfer(to: number | null = null, options: RequestOptions = {}): Promise<TransferAnswer> {
     const json = to === null ? {} : { id: to }
-    return await this.requests.read<TransferAnswer>({ method: 'POST', path: '/cluster/leader', json }, options)
+    const call = { method: 'POST', path: '/cluster/leader', json, members: ['leader'] } as const
+    return await this.requests.read<TransferAnswer>(call, options)
   }
 
   /** The state of the cluster, as a file that `quorate restore` takes. Any server gives it. */
@@ -124,15 +141,14 @@ export class ClusterClient {
 
   /** Whether linearizable reads are served by the first server. */
   async isReady(options: RequestOptions = {}): Promise<boolean> {
-    return (await this.requests.exchange(probe('readyz'), options)).status === 200
+    return isOk(await this.requests.exchange(probe('readyz'), options))
   }
 
   /** Resolves when the first server reports that it is alive, or ready; rejects with its reason when it does not. */
   async checkHealth(name: 'livez' | 'readyz', options: RequestOptions = {}): Promise<void> {
     const call = probe(name)
     const answer = await this.requests.exchange(call, options)
-    // Any web server answers 200.
-    if (answer.status !== 200 || answer.body.toString('utf8') !== 'ok\n') throw failureOf(call, answer)
+    if (!isOk(answer)) throw failureOf(call, answer)
   }
 
   /** Each check of the first server on a line of its own, whether it passes or fails. */
@@ -151,12 +167,15 @@ export class ClusterClient {
 
   /** The settings of the first server, without secrets, and the last lines of its log. */
   async diagnostics(options: RequestOptions = {}): Promise<DiagnosticsAnswer> {
-    return await this.requests.read<DiagnosticsAnswer>(probe('diagnostics'), options)
+    return await this.requests.read<DiagnosticsAnswer>(
+      { ...probe('diagnostics'), members: ['settings', 'log'] },
+      options,
+    )
   }
 
   /** The versions of the first server and of its Node. */
   async version(options: RequestOptions = {}): Promise<VersionAnswer> {
-    return await this.requests.read<VersionAnswer>(probe('version'), options)
+    return await this.requests.read<VersionAnswer>({ ...probe('version'), members: ['version', 'node'] }, options)
   }
 
   private async changeVoters(
@@ -166,8 +185,13 @@ export class ClusterClient {
   ): Promise<MembershipAnswer> {
     const { retain = false, allowLagging = false, force = false, ...rest } = options
     const json = { ...change, retain, allowLagging, force }
-    return await this.requests.read<MembershipAnswer>({ method, path: '/cluster/membership', json }, rest)
+    return await this.requests.read<MembershipAnswer>({ method, path: '/cluster/membership', json, members }, rest)
   }
+}
+
+/** Any web server answers 200. */
+function isOk({ status, body }: ServersAnswer): boolean {
+  return status === 200 && body.toString('utf8') === 'ok\n'
 }
 
 /** A question about the first server itself. */

@@ -30,11 +30,20 @@ export function problemFrom(body: Buffer): Problem | null {
   }
 }
 
-/** Others put a number there, or have no detail. */
+/** What every node puts there. Others have a code and a detail as well, and no more in common with it. */
+const problemMembers = {
+  status: 'number',
+  title: 'string',
+  detail: 'string',
+  code: 'string',
+  retryable: 'boolean',
+  ambiguous: 'boolean',
+} as const
+
 function isProblem(document: unknown): document is Problem {
-  if (typeof document !== 'object' || document === null || !('code' in document) || !('detail' in document))
-    return false
-  return typeof document.code === 'string' && typeof document.detail === 'string'
+  if (typeof document !== 'object' || document === null) return false
+  const members = new Map<string, unknown>(Object.entries(document))
+  return Object.entries(problemMembers).every(([name, type]) => typeof members.get(name) === type)
 }
 
 /** A request that failed. Everything that the client rejects with is one of these, except what an `AbortSignal` gives as its reason. */

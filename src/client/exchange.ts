@@ -28,6 +28,8 @@ export interface OutgoingRequest {
   readonly bodySilenceMsMax: number
   /** It is given up after this long in any case, however much comes; null: it may take as long as it gets on. */
   readonly wholeMsMax: number | null
+  /** The body of a successful answer is a stream, which may take as long as it gets on. */
+  readonly isStream: boolean
   /** Aborting it ends the request: it rejects with the reason of the signal. */
   readonly signal: AbortSignal | null
 }
@@ -106,10 +108,15 @@ class Exchange {
   private limit(ms: number | null): void {
     if (ms === null || ms > limits.timerMsMax) return
     const timer = setTimeout(() => {
+      if (this.isStreaming()) return
       if (this.inbound === null) this.outbound.destroy(this.missing('answer', ms))
       else this.inbound.destroy(this.missing('whole answer', ms))
     }, ms)
     this.outbound.once('close', () => clearTimeout(timer))
+  }
+
+  private isStreaming(): boolean {
+    return this.outgoing.isStream && this.inbound?.statusCode === 200
   }
 
   private missing(what: string, ms: number): Error {
@@ -180,9 +187,13 @@ async function takenBy(outbound: ClientRequest): Promise<void> {
   })
 }
 
-/** The body of an answer, piece by piece. Rejects with `ConnectionError` when it is cut off. To return ends the connection, also before the first piece. */
-export function pieces(origin: URL, body: IncomingMessage, signal: AbortSignal | null): AsyncGenerator<Buffer> {
-  const reading = read(origin, body, signal)
+/**
+ * The body of an answer, piece by piece. Rejects with `ConnectionError` when it is cut off. To return ends the connection, also before the first
+ * piece. `throwIfEnded`: throws
+ * why the caller has ended it, if that is so.
+ */
+export function pieces(origin: URL, body: IncomingMessage, throwIfEnded: () => void): AsyncGenerator<Buffer> {
+  const reading = read(origin, body, throwIfEnded)
   // A generator that has not begun would return without the connection.
   const leave = reading.return.bind(reading)
   reading.return = async (value) => {
@@ -192,11 +203,11 @@ export function pieces(origin: URL, body: IncomingMessage, signal: AbortSignal |
   return reading
 }
 
-async function* read(origin: URL, body: IncomingMessage, signal: AbortSignal | null): AsyncGenerator<Buffer> {
+async function* read(origin: URL, body: IncomingMessage, throwIfEnded: () => void): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of body) yield chunk as Buffer
   } catch (error) {
-    signal?.throwIfAborted()
+    throwIfEnded()
     const reason = `the answer was cut off (${toError(error).message})`
     throw new ConnectionError(`${origin.origin}: ${reason}`, false, { cause: error })
   }
@@ -210,7 +221,7 @@ export async function wholeOf(
 ): Promise<IncomingAnswer> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of pieces(origin, body, signal)) {
+  for await (const chunk of pieces(origin, body, () => signal?.throwIfAborted())) {
     bytes += chunk.length
     if (bytes > limits.clientAnswerBytesMax) {
       const reason = `the answer is larger than ${limits.clientAnswerBytesMax} bytes`

@@ -25,8 +25,12 @@ export class LeaderHints {
     else if (this.leader?.origin === from.origin) this.leader = null
   }
 
-  /** The leader's address in a redirect from `from`; null when it is none. What went by https never goes on by http. */
+  /**
+   * The leader's address in a redirect from `from`; null when it is none: a node names the leader, others redirect elsewhere. What went by https
+   * never goes on by http.
+   */
   redirected(from: URL, headers: IncomingHttpHeaders): URL | null {
+    if (headers['quorate-leader'] === undefined) return null
     const { location = '' } = headers
     const target = URL.canParse(location) ? new URL(location) : null
     if (target === null || (target.protocol !== 'https:' && target.protocol !== from.protocol)) return null
@@ -34,10 +38,15 @@ export class LeaderHints {
     return this.leader
   }
 
+  /** What a server gave as the leader's address does not serve. */
+  misled(now: number): void {
+    this.leader = null
+    this.askFrom = now + limits.clientLeaderRestMs
+  }
+
   /** The server at this address did not serve. */
   failed(at: URL, now: number): void {
     if (this.leader?.origin !== at.origin) return
-    this.leader = null
-    this.askFrom = now + limits.clientLeaderRestMs
+    this.misled(now)
   }
 }

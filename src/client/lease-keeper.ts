@@ -25,6 +25,8 @@ export class LeaseKeeper {
   readonly ttlMs: number
   private readonly requests: Requests
   private readonly lost = new AbortController()
+  /** Ends a renewal that is under way. */
+  private readonly ending = new AbortController()
   private heldUntil: number
   private failures = 0
   private ended = false
@@ -85,11 +87,15 @@ export class LeaseKeeper {
   async renew({ signal, timeoutMs: given }: RequestOptions = {}): Promise<void> {
     const sentAt = leaseNow()
     const leftMs = Math.max(1, this.heldUntil - sentAt)
+    const ending = this.ending.signal
     // A connection that has died unnoticed leaves time for another attempt.
     const timeoutMs = Math.min(leftMs, given ?? Math.max(renewalMsMin, leftMs / 2))
     const call = { method: 'POST', path: `/leases/${this.id}/keepalive`, isIdempotent: true, lane: 'urgent' } as const
     try {
-      const { remainingMs } = await this.requests.read<KeepAliveAnswer>(call, { timeoutMs, signal })
+      const { remainingMs } = await this.requests.read<KeepAliveAnswer>(call, {
+        timeoutMs,
+        signal: signal === undefined ? ending : AbortSignal.any([signal, ending]),
+      })
       this.failures = 0
       this.heldUntil = Math.max(this.heldUntil, sentAt + remainingMs)
     } catch (error) {
@@ -108,6 +114,7 @@ export class LeaseKeeper {
   /** From now on nothing is renewed, and the signal stays as it is. */
   stop(): void {
     this.ended = true
+    this.ending.abort()
     this.callOff()
     if (this.renewal !== null) clearTimeout(this.renewal)
     if (this.watchdog !== null) clearTimeout(this.watchdog)

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { limits } from '../limits.ts'
+import { nameFrom } from './arguments.ts'
 import { LeaseKeeper, leaseNow } from './lease-keeper.ts'
-import { ConnectionError, AmbiguousOutcomeError, ProblemError } from './errors.ts'
+import { AmbiguousOutcomeError, ClosedError, ConnectionError, ProblemError } from './errors.ts'
 import type { ReadOptions, RequestOptions, WriteOptions } from './options.ts'
 import { readQuery } from './ranges.ts'
 import type { Requests } from './requests.ts'
@@ -74,10 +75,11 @@ export abstract class Kept {
   }
 
   async release(options: WriteOptions = {}): Promise<void> {
+    const name = options.idempotencyKey === undefined ? null : nameFrom(options.idempotencyKey)
     this.keeper.stop()
     while (this.underWay !== null) await this.underWay.catch(() => undefined)
     if (this.isReleased || this.keeper.isGone) return
-    this.releaseName = options.idempotencyKey ?? this.releaseName
+    this.releaseName = name ?? this.releaseName
     this.underWay = this.end({ ...options, idempotencyKey: this.releaseName })
     try {
       await this.underWay
@@ -129,8 +131,9 @@ async function unlessItEndsByItself(release: Promise<void>): Promise<void> {
   try {
     await release
   } catch (error) {
-    const isGone = error instanceof ProblemError && error.status < 500 && error.status !== 429
-    if (!isGone && !(error instanceof ConnectionError || error instanceof AmbiguousOutcomeError)) throw error
+    const isRefused = error instanceof ProblemError && (error.status < 500 || error.problem.retryable)
+    const isUnserved = [ConnectionError, AmbiguousOutcomeError, ClosedError].some((kind) => error instanceof kind)
+    if (!isRefused && !isUnserved) throw error
   }
 }
 

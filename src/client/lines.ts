@@ -1,8 +1,12 @@
 import { limits } from '../limits.ts'
+import { ConnectionError } from './errors.ts'
 
 const LINE_FEED = 0x0a
 
-/** The lines of a stream, without their ends; `\r\n` ends a line as `\n` does. What follows the last end is no line: it was cut off. */
+/**
+ * The lines of a stream, without their ends; `\r\n` ends a line as `\n` does. Throws `ConnectionError` when something follows the last end:
+ * the stream was cut off, whatever was on the way took that for its end.
+ */
 export async function* linesIn(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   let begun: Uint8Array[] = []
   let begunBytes = 0
@@ -22,6 +26,27 @@ export async function* linesIn(pieces: AsyncIterable<Uint8Array>): AsyncGenerato
       throw new RangeError(`a line of the answer is larger than ${limits.clientLineBytesMax} bytes`)
     }
   }
+  if (begunBytes > 0) throw cutOff()
+}
+
+/** The same pieces, which must end with the end of a line. */
+export function wholeLines(pieces: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let last: number | undefined = LINE_FEED
+  const next = pieces.next.bind(pieces)
+  pieces.next = async () => {
+    const step = await next()
+    if (step.done !== true) last = step.value.at(-1) ?? last
+    else if (last !== LINE_FEED) {
+      last = LINE_FEED
+      throw cutOff()
+    }
+    return step
+  }
+  return pieces
+}
+
+function cutOff(): ConnectionError {
+  return new ConnectionError('the answer was cut off in the middle of a line', false)
 }
 
 function text(bytes: Uint8Array): string {

@@ -152,8 +152,10 @@ export class QuorateClient {
       throw new TypeError("the range has no bounds, which would delete every key: to do that, name the range 'all'")
     }
     const bounds = range === 'all' ? { all: 'true' } : boundsOf(range)
-    const query = { ...bounds, chunked: options.chunked === true ? 'true' : undefined }
-    return await this.requests.write<DeleteAnswer>({ method: 'DELETE', path: '/kv', query, isForLeader: true }, options)
+    const isInParts = options.chunked === true
+    const query = { ...bounds, chunked: isInParts ? 'true' : undefined }
+    const call = { method: 'DELETE', path: '/kv', query, isForLeader: true, isInParts } as const
+    return await this.requests.write<DeleteAnswer>(call, options)
   }
 
   /** The records of a range in the order of their keys, page by page. */

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { failures, isErrorCode, sameUnderKey } from '../lib/errors.ts'
-import { limits } from '../limits.ts'
-import { textFrom } from './arguments.ts'
+import { nameFrom } from './arguments.ts'
 import { awaited } from './awaited.ts'
 import {
   AmbiguousOutcomeError,
@@ -16,12 +15,12 @@ import {
 } from './errors.ts'
 import { changesSomething, pieces, type Method, type OutgoingRequest } from './exchange.ts'
 import { checkToken, durationFrom, type ClientSettings, type RequestOptions, type WriteOptions } from './options.ts'
-import { isOfGateway } from './retry-policy.ts'
+import { isOfGateway, namesNode } from './retry-policy.ts'
 import { Servers, type Query, type ServerRequest, type ServersAnswer } from './servers.ts'
 
 /** One call of the API, before it has a deadline, a name and a server. */
 export interface Call extends Partial<
-  Pick<ServerRequest, 'firstOnly' | 'isForLeader' | 'lane' | 'isIdempotent' | 'waitMs' | 'retry'>
+  Pick<ServerRequest, 'firstOnly' | 'isForLeader' | 'lane' | 'isIdempotent' | 'waitMs' | 'retry' | 'parting'>
 > {
   readonly method: Method
   readonly path: string
@@ -32,6 +31,10 @@ export interface Call extends Partial<
   readonly json?: object | ((waitMs: number) => object)
   /** The server answers it at once, so that there is no time to tell: the client alone ends it when its time is up. */
   readonly hasNoDeadline?: boolean
+  /** What the document of a success has, beside other things, where nodes do not name themselves in a header: they do wherever it is about data. */
+  readonly members?: readonly string[]
+  /** It is many changes, one after the other, so that a refusal of one says nothing of those before it. */
+  readonly isInParts?: boolean
   /** The name of the write is one of this client, of which the caller knows nothing. */
   readonly hasDrawnName?: boolean
 }
@@ -56,6 +59,11 @@ export class Requests {
 
   get hasSeveralServers(): boolean {
     return this.settings.servers.length > 1
+  }
+
+  /** How long a request may take that says nothing of it. */
+  get timeoutMs(): number {
+    return this.settings.timeoutMs
   }
 
   close(): void {
@@ -101,7 +109,11 @@ export class Requests {
       stream?.destroy()
       throw failureOf(call, answer)
     }
-    return { headers, pieces: pieces(origin, stream, options.signal ?? null) }
+    const throwIfEnded = (): void => {
+      options.signal?.throwIfAborted()
+      if (this.closed !== null) throw this.closed
+    }
+    return { headers, pieces: pieces(origin, stream, throwIfEnded) }
   }
 
   private async send(call: Call, options: RequestOptions, isStream: boolean): Promise<ServersAnswer> {
@@ -109,9 +121,9 @@ export class Requests {
     const timeoutMs = durationFrom('timeoutMs', options.timeoutMs ?? this.settings.timeoutMs)
     const type = json === undefined ? {} : { 'content-type': 'application/json' }
     const startedAt = performance.now()
-    const authorization = await this.authorization(timeoutMs, options.signal ?? null)
     // A program may have any number of requests end with one signal, which Node takes for a leak.
     if (options.signal !== undefined) setMaxListeners(0, options.signal)
+    const authorization = await this.authorization(timeoutMs, options.signal ?? null)
     const request: ServerRequest = {
       method,
       path,
@@ -127,6 +139,7 @@ export class Requests {
       lane: call.lane ?? 'ordinary',
       isStream,
       retry: call.retry ?? this.settings.retry,
+      parting: call.parting ?? [],
     }
     const left = (): number => Math.max(0, timeoutMs - (performance.now() - startedAt))
     const answer = await this.servers.exchange(request, left())
@@ -149,18 +162,17 @@ export class Requests {
 
   /** The token that a function of the program promises. Rejects when it has none in `ms`, and earlier with the signal or the client. */
   private async within(ms: number, signal: AbortSignal | null, promised: Promise<string>): Promise<string> {
-    if (this.closed !== null) throw this.closed
-    const outcome = await awaited<{ readonly secret: string } | { readonly error: unknown }>(
-      ms,
-      signal === null ? [] : [signal],
-      (settle) => {
-        Promise.resolve(promised).then(
-          (secret) => settle({ secret }),
-          (error: unknown) => settle({ error }),
-        )
-        return this.whenClosed((error) => settle({ error }))
-      },
+    type Outcome = { readonly secret: string } | { readonly error: unknown }
+    // It may fail when nobody waits for it any more.
+    const settled: Promise<Outcome> = Promise.resolve(promised).then(
+      (secret) => ({ secret }),
+      (error: unknown) => ({ error }),
     )
+    if (this.closed !== null) throw this.closed
+    const outcome = await awaited<Outcome>(ms, signal === null ? [] : [signal], (settle) => {
+      void settled.then(settle)
+      return this.whenClosed((error) => settle({ error }))
+    })
     if (outcome === null) {
       signal?.throwIfAborted()
       throw new ConnectionError(`the function \`token\` has given no token within ${ms} ms`, true)
@@ -187,25 +199,26 @@ function knowsNoDeadline({ status, body }: ServersAnswer): boolean {
 
 /** The call under its name: the caller's, or one that nobody else uses. */
 function named(call: Call, { idempotencyKey }: WriteOptions): Call {
-  const name = textFrom('idempotencyKey', idempotencyKey ?? randomUUID())
-  if (!/^[\x21-\x7e]+$/.test(name) || name.length > limits.idempotencyKeyBytesMax) {
-    throw new TypeError(
-      `the idempotency key ${JSON.stringify(name)} is not 1 to ${limits.idempotencyKeyBytesMax} visible ASCII characters`,
-    )
-  }
+  const name = nameFrom(idempotencyKey ?? randomUUID())
   return { ...call, headers: { ...call.headers, 'idempotency-key': name }, hasDrawnName: idempotencyKey === undefined }
 }
 
-/** The document of a successful answer. Throws what the answer says otherwise. */
+/** The document of a successful answer. Throws what the answer says otherwise. Any web server answers 200, and many do so with an object. */
 function documentOf<Answer>(call: Call, answer: ServersAnswer): Answer {
-  const document = parse(answer)
-  if (answer.status >= 200 && answer.status < 300 && document !== null) return document as Answer
+  const document = answer.status >= 200 && answer.status < 300 ? parse(answer) : null
+  const { members } = call
+  const isOfNode =
+    members === undefined
+      ? namesNode(answer)
+      : document !== null && members.every((member) => Object.hasOwn(document, member))
+  if (document !== null && isOfNode) return document as Answer
   throw failureOf(call, answer)
 }
 
 /** What a failed answer is for the caller. */
-export function failureOf({ method, headers, hasDrawnName }: Call, answer: ServersAnswer): QuorateError {
-  const sent = problemIn(method, answer)
+export function failureOf(call: Call, answer: ServersAnswer): QuorateError {
+  const { headers, hasDrawnName } = call
+  const sent = problemIn(call, answer)
   const problem = hasDrawnName === true ? withoutName(sent) : sent
   const error = problem.code === 'compacted' ? new CompactedError(problem) : new ProblemError(problem)
   return problem.ambiguous ? new AmbiguousOutcomeError(error, headers?.['idempotency-key'] ?? null) : error
@@ -232,12 +245,13 @@ function parse({ body }: ServersAnswer): object | null {
 const decided = new Set([404, 409, 410, 412, 422])
 
 /** The server's own problem document, or one made of the status alone when the server is not a node. */
-function problemIn(method: Method, answer: ServersAnswer): Problem {
+function problemIn({ method, isInParts = false }: Call, answer: ServersAnswer): Problem {
   const { status, mayHaveHappened, mayBeServedElsewhere } = answer
   const problem = status >= 400 ? problemFrom(answer.body) : null
   if (problem !== null) {
     // The refusal does not cover an earlier server, which may have carried out the same request.
-    const isOpen = mayHaveHappened && (!decided.has(status) || problem.code === 'not-initialized')
+    const isDecided = decided.has(status) && problem.code !== 'not-initialized' && !isInParts
+    const isOpen = mayHaveHappened && !isDecided
     const ambiguous = changesSomething(method) && (problem.ambiguous || isOpen)
     return { ...problem, retryable: problem.retryable || mayBeServedElsewhere, ambiguous }
   }

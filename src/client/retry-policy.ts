@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { limits } from '../limits.ts'
-import { problemFrom } from './errors.ts'
+import { problemFrom, type Problem } from './errors.ts'
+import { changesSomething, type Method } from './exchange.ts'
 import type { ElsewhereReason } from './options.ts'
 
 /* When a request that was not served is sent again, to whom, and how long the client waits before that. */
@@ -10,12 +11,16 @@ export interface Obstacle {
   readonly reason: ElsewhereReason
   /** The request may have been carried out all the same. */
   readonly mayHaveHappened: boolean
+  /** How much of it was certainly carried out: that is in many changes, and has ended early. */
+  readonly progress: number
   /** The same server will not do it later either. */
   readonly isLasting: boolean
 }
 
 /** Nothing was done, and it may be done later, here or elsewhere. */
 const later = new Set(['no-leader', 'transferring', 'shutting-down', 'not-initialized', 'overloaded'])
+/** A server that cannot show this now: others may. A change with such an answer waits for something that asking again does not bring. */
+const laterToRead = new Set(['not-ready'])
 /** Nothing was done, and this server will not do it. */
 const never = new Set(['removed', 'https-required'])
 /** The time was too short, or only a part was done: another attempt completes it, if the request may be repeated. */
@@ -28,23 +33,44 @@ export function isOfGateway(status: number): boolean {
   return gatewayStatuses.has(status)
 }
 
+/** Whether whoever answers says that it is a node. Each does in its answers about data, but not in every refusal. */
+export function namesNode({ headers }: { readonly headers: IncomingHttpHeaders }): boolean {
+  return headers['quorate-served-by'] !== undefined
+}
+
 /** Whether a refusal with this code is one for good, and of one server: it says nothing about others. */
 export function isOfOneServer(code: string): boolean {
   return never.has(code)
 }
 
-/** Null: the answer is final. */
-export function obstacleIn(status: number, body: Buffer, isRepeatable: boolean): Obstacle | null {
+/** Null: the answer is final. `parting`: codes with which a server ends a request of this kind that it has carried out in part. */
+export function obstacleIn(
+  status: number,
+  body: Buffer,
+  isRepeatable: boolean,
+  { parting, method }: { readonly parting: readonly string[]; readonly method: Method },
+): Obstacle | null {
   if (status < 400) return null
-  const code = problemFrom(body)?.code ?? null
+  const problem = problemFrom(body)
+  const code = problem?.code ?? null
+  const progress = progressIn(problem)
   const obstacle = (mayHaveHappened: boolean): Obstacle => ({
     reason: { kind: 'answered', code: code ?? `status-${status}` },
     mayHaveHappened,
+    progress,
     isLasting: code !== null && isOfOneServer(code),
   })
   if (code === null) return isRepeatable && isOfGateway(status) ? obstacle(true) : null
+  if ((progress > 0 || parting.includes(code)) && !isRepeatable) return null
   if (unfinished.has(code)) return isRepeatable ? obstacle(true) : null
-  return later.has(code) || isOfOneServer(code) ? obstacle(false) : null
+  const isLater = later.has(code) || (!changesSomething(method) && laterToRead.has(code))
+  return isLater || isOfOneServer(code) ? obstacle(false) : null
+}
+
+/** What a request that is many changes had done when it failed: a deletion in chunks, an import. 0: nothing, or it is not known. */
+export function progressIn(problem: Problem | null): number {
+  const done = ['deleted', 'chunks', 'imported'].map((fact) => problem?.[fact])
+  return Math.max(0, ...done.filter((count) => typeof count === 'number'))
 }
 
 /** How long the server asks to be left alone. */

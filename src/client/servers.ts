@@ -4,7 +4,7 @@ import { Agent as SecureAgent } from 'node:https'
 import { limits } from '../limits.ts'
 import { pause } from './awaited.ts'
 import { CallTime, type Patience } from './call-time.ts'
-import { AmbiguousOutcomeError, ClosedError, ConnectionError, type QuorateError } from './errors.ts'
+import { AmbiguousOutcomeError, ClosedError, ConnectionError, problemFrom, type QuorateError } from './errors.ts'
 import {
   changesSomething,
   open,
@@ -18,7 +18,7 @@ import { LeaderHints } from './leader-hints.ts'
 import { MeteredBody } from './metered-body.ts'
 import { contextOf, type ElsewhereReason, type TlsOptions } from './options.ts'
 import { RequestQueues } from './request-queues.ts'
-import { obstacleIn, retryAfterMs, Turns, type Obstacle } from './retry-policy.ts'
+import { isOfOneServer, namesNode, obstacleIn, progressIn, retryAfterMs, Turns, type Obstacle } from './retry-policy.ts'
 
 export type Query = Readonly<Record<string, string | undefined>>
 
@@ -49,12 +49,12 @@ export interface ServerRequest extends Omit<
   readonly lane: Lane
   /** How long servers are asked to wait for something, all attempts together. It comes on top of the timeout. */
   readonly waitMs: number
-  /** The body of a successful answer is read as it comes. */
-  readonly isStream: boolean
   /** Doing it twice does no harm, without an idempotency key too. */
   readonly isIdempotent: boolean
   /** Whether it is sent again when it was not served. */
   readonly retry: boolean
+  /** Codes that otherwise say that nothing was done, and in answers to this request do not. */
+  readonly parting: readonly string[]
 }
 
 export interface ServersOptions {
@@ -113,6 +113,7 @@ export class Servers {
     const turns = new Turns(this.options.origins.length)
     let { server, origin } = this.first(request)
     let mayHaveHappened = false
+    let progress = 0
     for (;;) {
       if (this.closing.signal.aborted) throw new ClosedError()
       const staysHere = request.firstOnly || !request.retry || !isRepeatable
@@ -129,9 +130,12 @@ export class Servers {
       const next = turns.next(this.at, now, (server) => this.rests(server, now))
       if (obstacle === null || !mayGoOn(request, next.at, time.deadline)) {
         const mayBeServedElsewhere = obstacle?.isLasting === true && !request.firstOnly && turns.mayGoOn
-        if (asked.kind === 'answered') return { ...asked.answer, mayHaveHappened, mayBeServedElsewhere }
-        throw this.failureOf(asked.error, request, mayHaveHappened)
+        if (asked.kind === 'failed') throw this.failureOf(asked.error, request, mayHaveHappened || progress > 0)
+        // What this server tells of its part covers what others have told before, unless they had come further.
+        const isBehind = progress > 0 && progressIn(problemFrom(asked.answer.body)) < progress
+        return { ...asked.answer, mayHaveHappened: mayHaveHappened || isBehind, mayBeServedElsewhere }
       }
+      progress = Math.max(progress, obstacle.progress)
       mayHaveHappened ||= obstacle.mayHaveHappened && changesSomething(request.method)
       this.options.onElsewhere(obstacle.reason)
       await pause(next.at - now, this.endsOf(request))
@@ -201,11 +205,14 @@ export class Servers {
     const asked = await this.ask(origin, { ...request, query }, time, shares)
     if (asked.kind === 'failed') return asked
     hints.heard(origin, asked.answer.headers)
+    if (request.isForLeader && !isOfNode(asked.answer)) hints.failed(origin, performance.now())
     const leader = wantsLeader && asked.answer.status === 307 ? hints.redirected(origin, asked.answer.headers) : null
     if (leader === null) return asked
     const followed = await this.ask(leader, request, time, shares)
     if (followed.kind === 'answered') {
       hints.heard(leader, followed.answer.headers)
+      if (!isOfNode(followed.answer) || isOfOneServer(problemFrom(followed.answer.body)?.code ?? ''))
+        hints.misled(performance.now())
       return followed
     }
     hints.failed(leader, performance.now())
@@ -267,8 +274,14 @@ function outgoingOf(request: ServerRequest, time: CallTime, { timeoutMs, silence
     signal,
     silenceMsMax: isSent(body) ? longest : silenceMsMax,
     bodySilenceMsMax: isStream ? longest : silenceMsMax,
-    wholeMsMax: isStream || isSent(body) ? null : time.wholeMsMax,
+    wholeMsMax: isSent(body) ? null : time.wholeMsMax,
+    isStream,
   }
+}
+
+/** Whether it is a node that answers a request about data. */
+function isOfNode(answer: IncomingAnswer): boolean {
+  return namesNode(answer) || problemFrom(answer.body) !== null
 }
 
 /** Where requests wait for each other: those of one lane on one server. */
@@ -294,14 +307,15 @@ function restMsOf(asked: Asked, { isLasting }: Obstacle, { origin }: URL): numbe
 }
 
 /** Null: what happened is final. */
-function obstacleOf(asked: Asked, { body }: ServerRequest, isRepeatable: boolean): Obstacle | null {
+function obstacleOf(asked: Asked, request: ServerRequest, isRepeatable: boolean): Obstacle | null {
   if (asked.kind === 'answered') {
+    const { status, body: said } = asked.answer
     // A body that is made while it is sent has been begun by then.
-    return isReplayable(body) ? obstacleIn(asked.answer.status, asked.answer.body, isRepeatable) : null
+    return isReplayable(request.body) ? obstacleIn(status, said, isRepeatable, request) : null
   }
   const { refused } = asked.error
   if (!refused && !isRepeatable) return null
-  return { reason: { kind: refused ? 'refused' : 'broken' }, mayHaveHappened: !refused, isLasting: false }
+  return { reason: { kind: refused ? 'refused' : 'broken' }, mayHaveHappened: !refused, progress: 0, isLasting: false }
 }
 
 /** Whether the request may be sent again after a server has taken it. */

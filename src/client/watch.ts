@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { RecordView } from './api-types.ts'
+import { pause } from './awaited.ts'
 import { CompactedError, ConnectionError, ProblemError, QuorateError, type Problem } from './errors.ts'
 import { eventsIn, type ServerEvent } from './event-stream.ts'
 import { boundsOf, type KeyOrRange } from './ranges.ts'
@@ -84,32 +84,80 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
     return this.position.whole
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
+  [Symbol.asyncIterator](): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
+    const { signal } = this.options
+    const left = new AbortController()
+    const reading = this.connections(signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]))
+    const [next, leave, fail] = [reading.next.bind(reading), reading.return.bind(reading), reading.throw.bind(reading)]
+    // A generator would come to them only after the next event.
+    reading.return = async (value) => {
+      left.abort()
+      return await leave(value)
+    }
+    reading.throw = async (error) => {
+      left.abort()
+      return await fail(error)
+    }
+    reading.next = async () => {
+      try {
+        return await next()
+      } catch (error) {
+        if (left.signal.aborted) return { done: true, value: undefined }
+        throw error
+      }
+    }
+    return reading
+  }
+
+  /** What one connection after another brings. */
+  private async *connections(signal: AbortSignal): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
     let failures = 0
     this.reachedAt = performance.now()
     for (;;) {
+      const connection = this.connection(signal)
       try {
-        for await (const event of this.connection()) {
+        for (;;) {
+          // A failure of whoever reads is none of the server.
+          const event = await this.nextOf(connection)
+          if (event === null) break
           failures = 0
           yield event
         }
-      } catch (error) {
-        if (!isPassing(error)) throw error
-        const unreachableMs = performance.now() - this.reachedAt
-        if (unreachableMs >= (this.options.unreachableMsMax ?? Number.POSITIVE_INFINITY)) throw error
+      } finally {
+        await connection.return()
       }
-      await this.pause(pauseMsAfter(failures))
+      await pauseUnless(signal, Math.min(pauseMsAfter(failures), this.unreachableMsLeft))
       failures += 1
     }
   }
 
+  /** Null: the connection has ended. Throws when another one would not help, or none was made for too long. */
+  private async nextOf(
+    connection: AsyncGenerator<WatchEvent | WatchProgress>,
+  ): Promise<WatchEvent | WatchProgress | null> {
+    try {
+      const step = await connection.next()
+      return step.done === true ? null : step.value
+    } catch (error) {
+      if (!isPassing(error) || this.unreachableMsLeft <= 0) throw error
+      return null
+    }
+  }
+
+  /** For how much longer it may be that no server is connected. */
+  private get unreachableMsLeft(): number {
+    const { unreachableMsMax = Number.POSITIVE_INFINITY } = this.options
+    return unreachableMsMax - (performance.now() - this.reachedAt)
+  }
+
   /** What one connection brings, until it breaks or the server ends it. */
-  private async *connection(): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
+  private async *connection(signal: AbortSignal): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
     const { position } = this
     // A revision that was cut off in the middle is told again from its beginning, in the same order.
     const { begun } = position
     let known = begun?.changes ?? 0
-    const { headers, pieces } = await this.requests.stream(this.call(position.whole), { signal: this.options.signal })
+    const timeoutMs = Math.max(1, Math.min(this.requests.timeoutMs, Math.ceil(this.unreachableMsLeft)))
+    const { headers, pieces } = await this.requests.stream(this.call(position.whole), { signal, timeoutMs })
     position.whole ??= Number(headers['quorate-revision'])
     try {
       for await (const message of eventsIn(pieces)) {
@@ -155,16 +203,11 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
       retry: true,
     }
   }
+}
 
-  private async pause(ms: number): Promise<void> {
-    const { signal } = this.options
-    try {
-      await delay(ms, undefined, signal === undefined ? {} : { signal })
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw error
-    }
-  }
+async function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
+  await pause(ms, [signal])
+  signal.throwIfAborted()
 }
 
 /** Whether it says nothing new: a watch never goes back, whatever a server tells. */
@@ -202,10 +245,14 @@ function eventFrom({ type, id, data }: ServerEvent, hasOthers: boolean): WatchEv
 /** What the data of a change is: the record, and the one before it where that was asked for. */
 type EventData = RecordView & { readonly prev?: RecordView | null; readonly [fact: string]: unknown }
 
-/** A node ends a watch whose history is gone, and one that reads too slowly; the latter goes on from where it was. So it does elsewhere when the node is removed. */
+/**
+ * A node ends a watch whose history is gone, and one that reads too slowly; the latter goes on from where it was. So does one whose token has
+ * ended, if the program has another by then, and one of a node that is removed, elsewhere.
+ */
 function failureFrom(problem: Problem, hasOthers: boolean): QuorateError {
   if (problem.code === 'compacted') return new CompactedError(problem)
-  return new ProblemError(isOfOneServer(problem.code) && hasOthers ? { ...problem, retryable: true } : problem)
+  const mayGoOn = problem.code === 'unauthenticated' || (hasOthers && isOfOneServer(problem.code))
+  return new ProblemError(mayGoOn ? { ...problem, retryable: true } : problem)
 }
 
 function parse(data: string): Readonly<Record<string, unknown>> {

@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { parseTarGzip } from 'nanotar'
@@ -118,6 +119,45 @@ t.test('roles and tokens are made, shown, used and revoked', async (t) => {
   await refused
   await t.rejects(client.get('app/a'), ProblemError)
   t.equal((await run(['auth', 'role', 'delete', 'app'], admin)).out, 'role app is deleted\n')
+})
+
+t.test('a token is exchanged in its file under a command that goes on', async (t) => {
+  const { directory, api, run } = await open(t)
+  const file = join(directory, 'admin.token')
+  const admin = { QUORATE_TOKEN_FILE: file }
+  await writeFile(file, (await run(['auth', 'bootstrap'])).out)
+  const exchange = async (): Promise<void> => {
+    const { token } = JSON.parse((await run(['auth', 'self', '--json'], admin)).out) as {
+      readonly token: { readonly id: number }
+    }
+    const next = await run(['auth', 'token', 'create', 'admin', '--role', 'admin'], admin)
+    // The file is empty for a moment, as it is with a shell's redirection.
+    await writeFile(file, '')
+    await pause(limits.clientTokenFileReadMs * 2)
+    await writeFile(file, next.out)
+    await pause(limits.clientTokenFileReadMs * 2)
+    t.equal((await run(['auth', 'token', 'revoke', String(token.id)], admin)).code, 0)
+  }
+  const interrupt = async (printed: () => string): Promise<void> => {
+    await run(['kv', 'put', 'a', '1'], admin)
+    await eventually('change 1', () => printed().includes('put  a  1') || null)
+    await exchange()
+    await run(['kv', 'put', 'a', '2'], admin)
+    await eventually('change 2', () => printed().includes('put  a  2') || null)
+  }
+  const watch = ['kv', 'watch', 'a', '--since', '0', '--server', api]
+  t.match(await runCli(watch, { environment: admin, interrupt }), { code: 0, err: '' })
+  const piped = spawn('sh', [
+    '-c',
+    'cat "$0" | "$@" --token-file /dev/stdin',
+    file,
+    program,
+    'auth',
+    'self',
+    '--server',
+    api,
+  ])
+  t.match(await text(piped.stdout), /^token \d+ of admin\n/, 'a pipe is read once')
 })
 
 t.test('mistakes are named, and never with the secret', async (t) => {

@@ -48,7 +48,7 @@ t.test('wrong usage ends with 1 and says what is allowed', async (t) => {
     [['kv', 'get', 'a', '--jsn'], /unknown option '--jsn'/],
     [['kv', 'get', 'a', '--server', 'ftp://a:1'], /--server ftp:\/\/a:1: expected/],
     [['kv', 'get', 'a', '--server', 'http://a:1/path'], /expected the API of a node/],
-    [['kv', 'get', 'a', '--timeout', '5x'], /--timeout 5x is not a duration[\s\S]*or a number of seconds/],
+    [['kv', 'get', 'a', '--timeout', '5x'], /--timeout 5x is not a duration[\s\S]*or a whole number of seconds/],
     [['kv', 'get', 'a', '--timeout', '61'], /--timeout 61 is above 1m/],
     [['kv', 'get', 'a', '--server', ''], /--server '': expected/],
     [['kv', 'get', 'a', '--timeout', '2m'], /above 1m/],
@@ -609,7 +609,9 @@ t.test('an import is sent to the first server that takes it, and is answered whi
     keys.push(request.headers['idempotency-key'])
     request.once('data', () => {
       const facts = { line: 2, imported: 0, nextLine: 1, retryable: true, ambiguous: false }
-      response.writeHead(503).end(JSON.stringify({ code: 'no-leader', title: 'No leader', detail: 'none', ...facts }))
+      response
+        .writeHead(503)
+        .end(JSON.stringify({ code: 'no-leader', title: 'No leader', detail: 'none', status: 503, ...facts }))
     })
     request.on('data', (piece: Buffer) => (received += piece.length))
   })

@@ -1,12 +1,15 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { LockStatus } from '../../src/api/leases.ts'
+import { limits } from '../../src/limits.ts'
+import { runtimeVariables } from '../../src/runtime-variables.ts'
 import { runCli, type CliWorld, type Ran } from '../support/run-cli.ts'
 import { byBytes, strangeKeys } from '../support/strange.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
@@ -71,7 +74,9 @@ t.test('leases are granted, shown, kept alive and ended', async (t) => {
   t.same(JSON.parse(kept.out), { id: 7, remainingMs: 60_000 })
   t.equal((await run(['lease', 'revoke', id, ...server])).out, `lease ${id} has ended\n`)
   for (const command of ['get', 'keepalive', 'revoke']) {
-    const gone = await run(['lease', command, id, ...server])
+    const gone = await run(['lease', command, id, ...server], {
+      interrupt: async () => await new Promise(() => undefined),
+    })
     t.equal(gone.code, 6)
     t.match(gone.err, /\(lease-not-found\)/)
   }
@@ -86,6 +91,7 @@ t.test('leases are granted, shown, kept alive and ended', async (t) => {
     [['lock', 'l', '--frob', '--', 'true'], /unknown option '--frob'/],
     [['lock', 'l', '--ttl', '5s', '--'], /there is no command/],
     [['lock', 'l', '--'], /there is no command/],
+    [['lock', 'l', '--server', 'nowhere.invalid:1', '--', ''], /the command is ''/],
     [['lock', 'l'], /missing required argument 'command'/],
   ] as const) {
     const wrong = await run(words)
@@ -108,6 +114,24 @@ t.test('a command runs while it holds a lock, with the token, and the lock is fr
   const missing = await run(['lock', ...server, 'l', '--', '/nowhere/to/be/found'])
   t.equal(missing.code, 127)
   t.match(missing.err, /did not start/)
+  t.same((await lockStatus('l')).holder, null)
+  // Of some of these the system tells at once, of others later.
+  for (const command of [`${file}/below`, 'x'.repeat(5000), directory, '/dev/null']) {
+    const unusable = await run(['lock', ...server, 'l', '--', command])
+    t.equal(unusable.code, 127, command.slice(0, 20))
+    t.match(unusable.err, /^quorate: .* did not start: .*\n$/)
+    t.same((await lockStatus('l')).holder, null)
+  }
+  const many = await run([
+    'lock',
+    ...server,
+    'l',
+    '--',
+    'true',
+    ...Array.from({ length: 100 }, () => 'x'.repeat(100_000)),
+  ])
+  t.equal(many.code, 127)
+  t.match(many.err, /true did not start: .*E2BIG/)
   t.same((await lockStatus('l')).holder, null)
   t.equal((await run(['lock', ...server, 'l', 'true', '--wait', 'is of the command'])).code, 0)
   const behind = await run(['lock', 'l', ...server, '--owner', 'me', '--', 'sh', '-c', 'exit 4', '--ttl', '0'])
@@ -177,6 +201,7 @@ t.test('a command whose lock is lost is told to end', async (t) => {
 t.test('a renewal that fails is repeated in the time of the lease, by one server too', async (t) => {
   let failing = 0
   let asked = 0
+  const headers = { 'content-type': 'application/json', 'quorate-served-by': '1' }
   const server = createServer((request, response) => {
     const { url = '', socket } = request
     const isRenewal = url.includes('/keepalive')
@@ -187,7 +212,7 @@ t.test('a renewal that fails is repeated in the time of the lease, by one server
     if (isRenewal && failing > 0) {
       failing -= 1
       socket.destroy()
-    } else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(document))
+    } else response.writeHead(200, headers).end(JSON.stringify(document))
   })
   const host = await listenUntilEnd(t, server)
   const words = ['lease', 'keepalive', '7', '--server', `http://${host}`]
@@ -209,7 +234,7 @@ t.test('a signal comes to the command once, whoever it was sent to', async (t) =
   const file = join(directory, 'signals')
   const script = `
     const { appendFileSync } = require('node:fs')
-    for (const signal of ['SIGINT', 'SIGHUP']) process.on(signal, () => appendFileSync(${JSON.stringify(file)}, signal + ' '))
+    for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2']) process.on(signal, () => appendFileSync(${JSON.stringify(file)}, signal + ' '))
     setInterval(() => undefined, 1000)
     appendFileSync(${JSON.stringify(file)}, 'begun ')`
   const words = [program, 'lock', ...server, 'l', '--', process.execPath, '-e', script]
@@ -232,10 +257,87 @@ t.test('a signal comes to the command once, whoever it was sent to', async (t) =
   await seen('SIGHUP')
   process.kill(-pid, 'SIGINT')
   await seen('SIGINT')
+  // As `timeout` does it: to the process, and then to its group.
+  process.kill(pid, 'SIGUSR2')
+  process.kill(-pid, 'SIGUSR2')
+  await seen('SIGUSR2')
+  await delay(2 * limits.sameSignalMs)
+  for (const signal of ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
+    process.kill(pid, signal)
+    await seen(signal)
+    t.not((await lockStatus('l')).holder, null)
+  }
   process.kill(pid, 'SIGTERM')
   t.same(await exited, [143, null])
   t.equal(await readFile(file, 'utf8'), `${told.join(' ')} `)
   t.equal((await lockStatus('l')).holder, null)
+})
+
+/** Until the test ends, no process may be sent `refused`. Returns how often that was tried. */
+function refuseSignal(owner: Owner, refused: NodeJS.Signals): () => number {
+  const child = spawn('true') as ChildProcess & { readonly _handle: object }
+  const handles = Object.getPrototypeOf(child._handle) as { kill: (this: object, signal: number) => number }
+  const { kill } = handles
+  let tried = 0
+  handles.kill = function (signal) {
+    if (signal !== constants.signals[refused]) return kill.call(this, signal)
+    tried += 1
+    return -constants.errno.EPERM
+  }
+  owner.teardown(async () => void (handles.kill = kill))
+  return () => tried
+}
+
+t.test('a command that may not be sent a signal is waited for, and the lock is held until it ends', async (t) => {
+  const { directory, run, server, lockStatus } = await open(t)
+  const gate = join(directory, 'gate')
+  const tried = refuseSignal(t, 'SIGHUP')
+  const running = run(['lock', ...server, 'l', '--', 'sh', '-c', `while [ ! -e ${gate} ]; do sleep 0.05; done; exit 5`])
+  await until('it is held', async () => (await lockStatus('l')).holder)
+  await until('signals are passed on', async () => (process.listenerCount('SIGHUP') > 0 ? true : null))
+  process.kill(process.pid, 'SIGHUP')
+  await until('it is tried', async () => (tried() > 0 ? true : null))
+  await delay(200)
+  t.not((await lockStatus('l')).holder, null)
+  await writeFile(gate, '')
+  const { code, err } = await running
+  t.equal(code, 5)
+  t.match(
+    err,
+    /^quorate: SIGHUP could not be passed on to the command \(kill EPERM\); it runs on, and is waited for\n$/,
+  )
+  t.equal((await lockStatus('l')).holder, null)
+})
+
+t.test('a command that has lost its lock and may not be told so is waited for', async (t) => {
+  const { directory, run, server, lockStatus } = await open(t)
+  const gate = join(directory, 'gate')
+  const tried = refuseSignal(t, 'SIGTERM')
+  const running = run(['lock', ...server, 'l', '--', 'sh', '-c', `while [ ! -e ${gate} ]; do sleep 0.05; done; exit 5`])
+  const { lease } = await until('it is held', async () => (await lockStatus('l')).holder)
+  t.equal((await run(['lease', 'revoke', String(lease), ...server])).code, 0)
+  await until('it is tried', async () => (tried() > 0 ? true : null))
+  await writeFile(gate, '')
+  const { code, err } = await running
+  t.equal(code, 5)
+  t.match(err, /the lock l is lost.*\n.*SIGTERM could not be passed on to the command/)
+})
+
+t.test('a command under a lock finds what it would find without it', async (t) => {
+  const { directory, server } = await open(t)
+  const file = join(directory, 'found')
+  const filter = '/proc/self/coredump_filter'
+  const look = `{ cat ${filter}; env; } > ${file} 2>&1`
+  const child = spawn(program, ['lock', ...server, 'l', '--', 'sh', '-c', look], {
+    stdio: 'ignore',
+    env: { PATH: process.env['PATH'], MINE: 'is kept' },
+  })
+  t.same(await once(child, 'exit'), [0, null])
+  const found = await readFile(file, 'utf8')
+  t.match(found, /^MINE=is kept$/m)
+  for (const name of Object.keys(runtimeVariables)) t.notMatch(found, name)
+  const own = await readFile(filter, 'utf8').catch(() => null)
+  if (own !== null) t.equal(found.split('\n')[0], own.trim())
 })
 
 t.test('a signal ends the command, and the lock is free at once', async (t) => {

@@ -95,7 +95,7 @@ function pageOf({ url = '' }: IncomingMessage, pages: number): object {
 async function largeNode(t: Test, pages: number, onLast: () => void = () => undefined): Promise<string> {
   const server = createServer((request, response) => {
     if (request.url?.includes(`cursor=${pages - 1}`) === true) onLast()
-    response.writeHead(200, { 'content-type': 'application/json', 'quorate-revision': '1' })
+    response.writeHead(200, { 'content-type': 'application/json', 'quorate-revision': '1', 'quorate-served-by': '1' })
     response.end(JSON.stringify(pageOf(request, pages)))
   })
   const host = await listenUntilEnd(t, server)

@@ -575,6 +575,31 @@ t.test('a command that has done its work says so when its output cannot be writt
   t.equal(await (await fetch(`${api}/kv/a`)).text(), 'c')
 })
 
+t.test('a command that is refused waits for no more of its input, and takes no more than can be sent', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const node = start(t, ['serve', '--id', '1', '--data-dir', join(directory, 'node'), ...freePorts])
+  await until(node, isReady)
+  const { api } = readyLine(node.out())
+  t.equal((await fetch(`${api}/cluster/initialize?wait=committed`, { method: 'POST' })).status, 200)
+  const pipe = join(directory, 'pipe')
+  t.equal(spawnSync('mkfifo', [pipe]).status, 0)
+  const shell = async (line: string): Started['ended'] =>
+    await end(spawned(t, ['sh', '-c', line, 'sh', process.execPath, executable, pipe], { QUORATE_SERVER: api }))
+  // The shell writes one line, and has the pipe open as long as it runs.
+  const begun = `exec 3<>"$3"; echo '{"no":1}' >&3;`
+  for (const command of ['"$1" "$2" kv import - <"$3"', '"$1" "$2" kv import "$3"']) {
+    const { code, err } = await shell(`${begun} ${command}`)
+    t.equal(code, 5, command)
+    t.match(err, /line\/1\/no: is unknown/)
+  }
+  const endless = 'head -c 1000000000 /dev/zero'
+  for (const command of ['kv put a -', 'kv put a --file /dev/zero', 'kv txn -', 'kv txn /dev/zero']) {
+    const { code, err } = await shell(`${endless} | "$1" "$2" ${command}`)
+    t.equal(code, 1, command)
+    t.match(err, /^quorate: (the standard input|\/dev\/zero) has more than \d+ bytes, the most that can be sent\n/)
+  }
+})
+
 t.test('dev: nodes do not outlive a parent that is killed', async (t) => {
   const cluster = start(t, ['dev', '--json', '--data-dir', await temporaryDirectory(t)])
   await until(cluster, (out) => out.includes('\n'))
@@ -610,6 +635,7 @@ t.test(
     const flags = ['--data-dir', join(directory, 'one'), '--raft', '127.0.0.1:0', '--segment-bytes', '1MiB']
 
     t.same(await check(), { code: 9, out: '', err: `quorate: no node ${id} is running on this machine\n` })
+    t.same(await check('--json'), { code: 9, out: '{"checks":[]}\n', err: '' })
     const node = start(t, ['serve', '--id', id, '--api', listening, ...flags], { QUORATE_API: `127.0.0.1:${other}` })
     await until(node, isReady)
     t.same(await check(), { code: 0, out: `http://${listening}: ok\n`, err: '' }, 'a flag counts before its variable')

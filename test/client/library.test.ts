@@ -368,6 +368,22 @@ t.test('a lease', { jobs: 4 }, async (t) => {
     t.equal(renewals(server), before, 'and then no more')
   })
 
+  void t.test('is not renewed after its release, by a renewal under way either', async (t) => {
+    const left: string[] = []
+    const server = await stand(t, ({ method, url = '' }, response) => {
+      if (url.includes('/keepalive')) response.once('close', () => left.push(url))
+      else answer(response, method === 'POST' ? 201 : 200, { id: 5, ttlMs: 1_500, revision: 8, deleted: 0 })
+    })
+    const client = clientOf(t, [server.url], 5_000)
+    const lease = await client.lease({ ttlMs: 4_000 })
+    await until(() => renewals(server) === 1)
+    await lease.release()
+    // Far less than the renewal would wait for its answer.
+    for (let round = 0; round < 20; round++) await client.leases.grant({ ttlMs: 4_000 })
+    t.equal(left.length, 1)
+    t.notOk(lease.signal.aborted, 'it was not lost')
+  })
+
   void t.test('is lost at once when the server says so', async (t) => {
     const server = await leasing(t, 1_500)
     const client = clientOf(t, [server.url], 5_000)
@@ -427,6 +443,24 @@ t.test('a lease', { jobs: 4 }, async (t) => {
     const named = await client.lease({ ttlMs: 60_000 })
     await named.release({ idempotencyKey: 'mine' }).catch(() => undefined)
     t.equal(server.asked.at(-1)?.idempotencyKey, 'mine')
+  })
+
+  void t.test('one that nobody can release at present ends by itself, whatever the block has come to', async (t) => {
+    for (const [status, code] of [
+      [503, 'no-leader'],
+      [429, 'overloaded'],
+      [403, 'forbidden'],
+    ] as const) {
+      const server = await stand(t, (request, response) => {
+        if (request.method === 'DELETE') fail(response, status, code, { retryable: status !== 403 })
+        else answer(response, 200, { id: 5, ttlMs: 60_000, token: 1, lease: 5 })
+      })
+      const client = clientOf(t, [server.url], 300)
+      const owned = [await client.lease({ ttlMs: 60_000 }), await client.lock('l')]
+      for (const one of owned) t.equal(await thrownBy(Promise.resolve(one[Symbol.asyncDispose]())), null, code)
+      const told = await thrownBy((await client.lock('l')).release())
+      t.ok(told instanceof ProblemError && told.code === code, 'who asks for it is told')
+    }
   })
 
   void t.test('one that is gone, or whose id somebody else may have chosen by now, is not released', async (t) => {

@@ -501,7 +501,7 @@ t.test('what is sent again, and when', { jobs: 6 }, async (t) => {
     const follower = await stand(t, (request, response) => {
       const { url = '' } = request
       if (!url.includes('redirect=true')) return succeed(request, response, 0)
-      response.writeHead(307, { location: leader.url.origin + url }).end()
+      response.writeHead(307, { location: leader.url.origin + url, 'quorate-leader': '2' }).end()
     })
     await clientOf(t, [follower.url], 5_000, { preferLeader: true }).put('a', value)
     t.same([follower.asked.length, leader.asked.length], [2, 1])
@@ -663,6 +663,27 @@ t.test('arguments that cannot be written are refused by name, before anything is
     t.match(error, { message }, name)
   }
   t.equal(server.asked.length, 0)
+})
+
+t.test('a token that no server would take is refused before anything is sent, and is not in the message', async (t) => {
+  const server = await stand(t, succeed)
+  const most = limits.clientTokenBytesMax
+  const cases: [token: string, message: string][] = [
+    ['secret'.padEnd(most + 1, '!'), `the token has ${most + 1} characters, and at most ${most} are sent`],
+    ...['', 'secret of two', 'secret\r\nx: y', 'secret\u00e9'].map((token): [string, string] => [
+      token,
+      'the token is empty, or holds a space, a line break or a character that is not ASCII',
+    ]),
+  ]
+  for (const [token, message] of cases) {
+    const expected = new TypeError(message)
+    t.throws(() => clientOf(t, [server.url], 1_000, { token }), expected)
+    await t.rejects(clientOf(t, [server.url], 1_000, { token: () => token }).get('a'), expected)
+    await t.rejects(clientOf(t, [server.url], 1_000, { token: async () => token }).put('a', value), expected)
+  }
+  t.same(server.asked, [])
+  await clientOf(t, [server.url], 1_000, { token: 'q'.repeat(1_000) }).get('a')
+  t.equal(server.asked.length, 1)
 })
 
 t.test('a value is text, or bytes in whatever holds them', async (t) => {

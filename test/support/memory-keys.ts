@@ -56,6 +56,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   onExecuted: () => void = () => {}
   /** Runs before a read is answered. */
   beforeGet: () => Promise<void> = async () => {}
+  /** Runs before a page of versions is read, for what a real node waits for. */
+  beforeVersions: () => Promise<void> = async () => {}
   /** Runs before each piece of a scan. */
   beforePiece: () => Promise<void> = async () => {}
 
@@ -140,6 +142,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
 
   async versions(key: Key, page: Parameters<HistoryAccess['versions']>[1], options: ReadOptions): Promise<VersionPage> {
     this.begin(options)
+    await this.beforeVersions()
+    page.onReached?.()
     const oldest = oldestRevision(this.store.machine.state())
     const found: { revision: number; record: KeyRecord | null }[] = []
     let before = 0

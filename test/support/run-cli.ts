@@ -30,11 +30,12 @@ export const silentTerminal: Terminal = {
   commandLine: () => null,
   print: () => undefined,
   printPiece: async () => undefined,
+  needOutput: () => undefined,
   printError: () => undefined,
-  readInput: async () => Buffer.of(),
   input: async function* () {
     yield await Promise.resolve(Buffer.of())
   },
+  leaveInput: () => undefined,
   untilInterrupted: async () => undefined,
   beforeSignalEnds: () => () => undefined,
 }
@@ -56,7 +57,6 @@ export async function runCli(words: readonly string[], world: CliWorld = {}): Pr
       err += text
     },
     hasInput: world.input !== undefined,
-    readInput: async () => typed,
     input: async function* () {
       yield typed
     },

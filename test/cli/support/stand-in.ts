@@ -16,7 +16,12 @@ export type Answering = (request: IncomingMessage, response: ServerResponse) => 
 
 /** A server that is no node, until the test ends. Its address. */
 export async function listen(owner: Owner, answer: Answering): Promise<string> {
-  return await listenUntilEnd(owner, createServer(answer))
+  const server = createServer((request, response) => {
+    // What is told of data says which node tells it.
+    response.setHeader('quorate-served-by', '1')
+    answer(request, response)
+  })
+  return await listenUntilEnd(owner, server)
 }
 
 /** Answers as a node does that refuses. */

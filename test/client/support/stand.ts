@@ -32,11 +32,21 @@ export async function stand(t: Test, answer: Answering): Promise<Stand> {
     const key = request.headers['idempotency-key']
     const idempotencyKey = typeof key === 'string' ? key : null
     const at = performance.now()
+    // What is told of data says which node tells it.
+    response.setHeader('quorate-served-by', '1')
     asked.push({ at, method: request.method ?? '', path: pathname, timeoutMs, query: searchParams, idempotencyKey })
     answer(request, response, timeoutMs ?? 0)
   })
   const host = await listenUntilEnd(t, server)
   return { url: new URL(`http://${host}`), asked }
+}
+
+/** Answers as something does that is no node. */
+export function foreign(status: number, body: string, headers: Readonly<Record<string, string>> = {}): Answering {
+  return (_request, response) => {
+    response.removeHeader('quorate-served-by')
+    response.writeHead(status, headers).end(body)
+  }
 }
 
 /** Takes requests and never answers, as a stopped process does. */
@@ -49,8 +59,20 @@ const recordHeaders = {
   'quorate-version': '1',
 }
 
+/** What answers to a put, and to questions about the cluster and tokens, have. */
+const success = {
+  revision: 7,
+  createRevision: 7,
+  version: 1,
+  node: {},
+  nodes: {},
+  membership: {},
+  clusterId: 'c',
+  enabled: false,
+}
+
 export const succeed: Answering = (_request, response) => {
-  response.writeHead(200, recordHeaders).end('{"revision":7,"createRevision":7,"version":1}')
+  response.writeHead(200, recordHeaders).end(JSON.stringify(success))
 }
 
 export function fail(
