@@ -96,6 +96,8 @@ export const limits = {
   tlsFileBytesMax: 1024 * 1024,
   /** A file with a secret, or with a token and the line break behind it. */
   secretFileBytesMax: 64 * 1024,
+  /** How often a client command looks at the file with its token. */
+  clientTokenFileReadMs: 100,
   /** How often the files of TLS are looked at. */
   tlsFilesCheckMs: 2_000,
   /** A certificate that ends within this time is warned of, or within this part of the time for which it was issued, if that is less. */
@@ -571,6 +573,12 @@ export const limits = {
   clientStreamSilenceMsMax: 45_000,
   /** How long one request of a client for a lock waits for its turn: the most that a server takes. */
   clientLockWaitMsMax: 60_000,
+
+  /** `quorate lock`: how long after a signal another one of its kind is taken for the same, and how long it waits to see whether the group got it too. */
+  sameSignalMs: 500,
+  signalPauseMs: 150,
+  /** How long a command that was told to end waits for the reader of its output. */
+  outputRestMsMax: 1_000,
 
   /** How long one request of `quorate check consistency` may take. A node that hangs is asked again after that. */
   checkRequestMsMax: 1_500,

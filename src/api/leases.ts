@@ -69,8 +69,12 @@ export const LeasesAnswer = object({
 export type LeasesAnswer = Shape<typeof LeasesAnswer>
 
 export const LeaseEndAnswer = object({
-  revision: Type.Integer({ minimum: 0, description: 'The last revision of the store that this has made.' }),
-  deleted: Type.Integer({ minimum: 0, description: 'How many keys went with the lease.' }),
+  revision: Type.Integer({ minimum: 0, description: 'A revision at which its keys are gone.' }),
+  deleted: Type.Integer({
+    minimum: 0,
+    description:
+      'How many keys went with the lease. Fewer when it has many, and the leader took a step that this request was late for.',
+  }),
 })
 export type LeaseEndAnswer = Shape<typeof LeaseEndAnswer>
 

@@ -179,10 +179,18 @@ export interface HistoryStatus {
 
 /** The past of the keys. Every method rejects with `RequestError` for expected failures. */
 export interface HistoryAccess {
-  /** The versions of `key` that can still be read, below revision `before` if it is given: up to `limit` of them and about `bytesMax` bytes. */
+  /**
+   * The versions of `key` that can still be read, below revision `before` if it is given: up to `limit` of them and about `bytesMax` bytes.
+   * `onReached` is called when nothing is waited for any more, before any of them is in memory; what it throws ends the call.
+   */
   versions(
     key: Key,
-    page: { readonly before: number | null; readonly limit: number; readonly bytesMax: number },
+    page: {
+      readonly before: number | null
+      readonly limit: number
+      readonly bytesMax: number
+      readonly onReached?: () => void
+    },
     options: ReadOptions,
   ): Promise<VersionPage>
   status(options: ReadOptions): Promise<{ readonly status: HistoryStatus; readonly context: AnswerContext }>

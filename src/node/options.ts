@@ -72,7 +72,10 @@ export interface NodeOptions extends KvMachineOptions {
   readonly forwardedOriginsMax?: number
 }
 
-/** Records which incarnation of each peer this node has met. Survives restarts: a wiped voter must not count (raft.md 4). */
+/**
+ * Records which incarnation of each peer this node has met. Survives restarts: a wiped voter must not count (raft.md 4). Changes are made
+ * in the order in which they were asked for.
+ */
 export interface PeerRegister {
   load(): Promise<ReadonlyMap<NodeId, string>>
   remember(id: NodeId, incarnation: string): Promise<void>

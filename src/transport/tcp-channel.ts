@@ -14,6 +14,7 @@ const EXCERPT_BYTES = 24
 
 /** How the first message of TLS begins. */
 const TLS_HANDSHAKE = [0x16, 0x03] as const
+const HTTP_ANSWER = Buffer.from('HTTP/1.')
 
 /**
  * Frames over one socket.
@@ -175,6 +176,8 @@ export class TcpChannel implements Channel {
     if (excerpt === null) return ''
     if (excerpt[0] === TLS_HANDSHAKE[0] && excerpt[1] === TLS_HANDSHAKE[1])
       return '; it speaks TLS, and this node does not: start this node with --peer-tls-cert, --peer-tls-key and --peer-tls-ca, as the others'
+    if (excerpt.subarray(0, HTTP_ANSWER.length).equals(HTTP_ANSWER))
+      return '; it answers with HTTP: this may be the API address of a node, not its raft address'
     return `; it began with ${JSON.stringify(excerpt.toString('latin1'))}`
   }
 

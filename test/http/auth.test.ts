@@ -669,6 +669,29 @@ t.test('watches and streams end when a right is taken away', async (t) => {
   t.notMatch(stream.text, new RegExp(`s${1_000 + count - 1}`), 'an export breaks off')
 })
 
+t.test('keys of a lease that may be read are not looked for any more when their client has left', async (t) => {
+  const asking = await secured(t)
+  const port = await listen(asking.api.app)
+  const { secret } = await asking.admit('reader', grants(['read', 'b/']))
+  await asking.ask(asking.admin, 'POST', '/leases', { ttlMs: 60_000, id: 7 })
+  await asking.ask(asking.admin, 'PUT', '/kv/a?lease=7', 'v')
+  const { leases } = asking.api.services
+  const get = leases.get.bind(leases)
+  let [pages, askedAt] = [0, 0]
+  leases.get = async (id, page, options) => {
+    pages += 1
+    askedAt = performance.now()
+    await new Promise((done) => setTimeout(done, 1))
+    const { lease, ...found } = await get(id, { ...page, after: null }, options)
+    return { ...found, lease: lease === null ? null : { ...lease, keys: { ...lease.keys, more: true } } }
+  }
+  const opened = new RawConnection(port)
+  opened.send(`GET /leases/7?timeout=60s HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${secret}\r\n\r\n`)
+  await eventually(() => pages > 2, 'they are looked for')
+  opened.destroy()
+  await eventually(() => performance.now() - askedAt > 500, 'that ends')
+})
+
 t.test('a watch whose token is revoked while its reader takes nothing does not keep its connection', async (t) => {
   const asking = await secured(t, {
     valueBytesMax: 1_000_000,

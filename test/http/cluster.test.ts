@@ -85,6 +85,8 @@ t.test('initialize refuses what nobody can have meant, and says where it is wron
     [{ members: [{ ...member(1), id: '1' }] }, 'body/members/0/id must be a whole number'],
     [{ members: [{ ...member(1), id: 0 }] }, 'body/members/0/id must be at least 1'],
     [{ members: [{ ...member(1), id: 2 ** 31 }] }, 'body/members/0/id must be at most 2147483647'],
+    ['{"__proto__": {}}', 'body holds the name __proto__, or a prototype of a constructor'],
+    ['{"members": [', 'body is not valid JSON'],
     [
       `{"members": [${JSON.stringify(member(2))}], "members": [${JSON.stringify(member(1))}]}`,
       'body has an object with the name "members" twice',

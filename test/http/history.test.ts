@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { CompactionAnswer, HistoryAnswer } from '../../src/api/history.ts'
 import { buildApp } from '../../src/http/app.ts'
 import type { Retention } from '../../src/kv/index.ts'
+import { deferred } from '../../src/lib/deferred.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { formed } from '../node/support/formed.ts'
@@ -84,6 +85,23 @@ t.test('a revision that is gone, one to come, and what does not go with one', as
   }
   for (const wrong of ['-1', 'x', '1.5', '9007199254740992'])
     t.equal((await api.inject(`/kv/a?revision=${wrong}`)).statusCode, 400, wrong)
+})
+
+t.test('a page of versions takes room among the answers once nothing is waited for any more', async (t) => {
+  const api = await openCheckedApi(t, { answerBytesMax: limits.listBytesMax })
+  await put(api, 'a', 'one')
+  const { keys } = api.services
+  const [asked, reached] = [deferred<void>(), deferred<void>()]
+  keys.beforeVersions = async () => {
+    asked.resolve()
+    await reached.promise
+  }
+  const waiting = api.inject('/history?key=a')
+  await asked.promise
+  t.equal((await api.inject('/kv/a')).statusCode, 200, 'others are served meanwhile')
+  reached.resolve()
+  t.equal((await waiting).statusCode, 200)
+  t.equal((await api.inject('/kv/a')).statusCode, 200)
 })
 
 t.test('GET /history lists the versions of a key, the newest first', async (t) => {
@@ -253,6 +271,9 @@ t.test(
     t.strictSame(values(await page(`&cursor=${second.cursor}`)), ['e1'])
     t.strictSame(values(await page(`&cursor=${second.cursor}&revision=${first.revision}`)), ['e1'])
     t.match(await page(`&cursor=${second.cursor}&revision=1`), { status: 400 })
+    t.strictSame(values(await page(`&cursor=${second.cursor}&minRevision=${first.revision}`)), ['e1'])
+    const later = await page(`&cursor=${second.cursor}&minRevision=${first.revision + 1}`)
+    t.match(later, { status: 400, issues: [{ path: 'query/minRevision' }] }, 'no page goes beyond the first')
     const compact = await app.inject({
       method: 'POST',
       url: '/compaction',

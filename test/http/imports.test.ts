@@ -391,7 +391,12 @@ t.test('an unknown outcome counts more than a refusal before it', async (t) => {
   const api = await open(t)
   failing(api, { 1: new RequestError('no-leader', 'none'), 2: new RequestError('outcome-unknown', 'unclear') })
   const answer = await send(api, linesOf(0, 4 * CHUNK))
-  t.match(answer.json(), { code: 'outcome-unknown', imported: 0, line: 1 })
+  t.match(answer.json(), {
+    code: 'outcome-unknown',
+    imported: 0,
+    line: 1,
+    detail: /; no record is surely in; go on at/,
+  })
 })
 
 t.test('a change that fails counts more than a bad line behind it', async (t) => {
@@ -458,6 +463,41 @@ t.test('a connection that breaks leaves whole changes', async (t) => {
   t.equal((await send(api, linesOf(5000, 5001))).statusCode, 200)
   t.equal(countOf(api), 2 * CHUNK + 1)
   t.same(api.unexpected, [])
+})
+
+t.test('an import whose body cannot be read to its end says what is in', async (t) => {
+  const lines = linesOf(0, 2 * CHUNK + 50)
+  const sized = head.replace('transfer-encoding: chunked', `content-length: ${lines.length + 100}`)
+  const begun = `${head}\r\n${piece(lines)}`
+  const [incomplete, unreadable] = [
+    /^the request is incomplete: /,
+    /^this is not an HTTP\/1.1 request: Invalid character in/,
+  ]
+  for (const [bytes, after, isEnded, detail] of [
+    [begun, 'zz\r\n', false, unreadable],
+    [begun, '', true, incomplete],
+    [`${sized}\r\n${lines}`, '', true, incomplete],
+    [begun, `1;${'x'.repeat(limits.httpChunkExtensionsBytesMax + 1)}\r\n`, false, /^the extensions of a chunk have/],
+  ] as const) {
+    const api = await serve(t)
+    const connection = api.connection()
+    connection.send(bytes)
+    await eventually(() => countOf(api) === 2 * CHUNK, 'whole changes are written')
+    connection.send(after)
+    if (isEnded) connection.socket.end()
+    const { headers, problem } = await problemOn(connection)
+    t.equal(headers.get('connection'), 'close')
+    t.match(problem, { ambiguous: false, imported: 2 * CHUNK, nextLine: 2 * CHUNK + 1, revision: 2, detail })
+    t.match(problem['detail'], /; 256 records are in, up to revision 2; go on at line 257$/)
+    t.same(api.unexpected, [])
+  }
+})
+
+t.test('a byte order mark before the first line is none of it', async (t) => {
+  const api = await open(t)
+  t.match((await send(api, `\ufeff${linesOf(0, 2)}`)).json(), { imported: 2 })
+  const second = await send(api, `${linesOf(0, 1)}\ufeff${linesOf(1, 2)}`)
+  t.match(second.json(), { status: 400, line: 2, imported: 0 })
 })
 
 t.test('a sender that sends nothing is given up', async (t) => {

@@ -91,7 +91,9 @@ t.test('conditions that make no sense are refused, and nothing is written', asyn
     ['GET', { 'if-match': '"1"' }, 'header/if-match'],
     ['GET', { 'if-none-match': 'W/1' }, 'header/if-none-match'],
     ['GET', { 'if-none-match': '"1" "2"' }, 'header/if-none-match'],
-    ['GET', { 'if-none-match': '"1",' }, 'header/if-none-match'],
+    ['GET', { 'if-none-match': ' , ' }, 'header/if-none-match'],
+    ['GET', { 'if-none-match': '"1", x' }, 'header/if-none-match'],
+    ['PUT', { 'if-match': ',' }, 'header/if-match'],
     ['GET', { 'if-none-match': '*, "1"' }, 'header/if-none-match'],
     ['PUT', { 'idempotency-key': '' }, 'header/idempotency-key'],
     ['PUT', { 'idempotency-key': 'a b' }, 'header/idempotency-key'],
@@ -195,7 +197,7 @@ t.test('GET of an absent key, and of one that the reader has', async (t) => {
   t.notOk('content-length' in unchanged.headers)
   t.equal((await known('*')).statusCode, 304)
   t.equal((await known('"7"')).body, 'one')
-  for (const tags of ['W/"1"', '"7", W/"1"', '"other" , "1"', 'W/"other","1"']) {
+  for (const tags of ['W/"1"', '"7", W/"1"', '"other" , "1"', 'W/"other","1"', '"1",', ' ,, "7",, "1"']) {
     t.equal((await known(tags)).statusCode, 304, `${tags}: compared weakly, one of them is enough`)
   }
   for (const tags of ['"other"', 'W/"7", "8"', '""', '"01"']) t.equal((await known(tags)).body, 'one', tags)

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { decodeLease, leaseRow, type Command } from '../../src/kv/index.ts'
+import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { put } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
@@ -177,6 +178,24 @@ t.test('a lease with many keys ends in several changes, counted as one', async (
     if (steps === 2) keys.store.one({ type: 'lease-revoke', id: 8, ifRenewedAt: null, idempotency: null })
   }
   t.match((await ask(api, 'DELETE', '/leases/8')).body, { deleted: 2 })
+})
+
+t.test('whatever prevents the rest of the end of a lease, the answer says that it is over', async (t) => {
+  const leases = { ...limits.leases, endKeysMax: 2 }
+  for (const code of ['no-leader', 'overloaded', 'forbidden', 'outcome-unknown'] as const) {
+    const api = await open(t, { machine: { leases } })
+    await ask(api, 'POST', '/leases', { ttlMs: 1_000, id: 8 })
+    for (const key of ['a', 'b', 'c']) await ask(api, 'PUT', `/kv/${key}?lease=8`, 'x')
+    let steps = 0
+    api.services.keys.beforeExecute = async () => {
+      steps += 1
+      if (steps % 2 === 0) throw new RequestError(code, 'for a reason')
+    }
+    const ended = (await ask(api, 'DELETE', '/leases/8')).body
+    t.match(ended, { status: 503, code: 'deletion-unfinished', ambiguous: false, deleted: 2, revision: 6 })
+    t.match(ended, { detail: /^the lease is over: 2 of its keys are deleted, .* the rest; for a reason$/ })
+    t.equal(steps, 2)
+  }
 })
 
 t.test('the rest of a lease that ends is not mistaken for another that is granted under its id', async (t) => {

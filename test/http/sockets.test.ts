@@ -46,6 +46,25 @@ function problemIn(answer: RawAnswer): { readonly code: string; readonly status:
   return JSON.parse(answer.body)
 }
 
+t.test('bytes that are no request are told what is wrong with them', async (t) => {
+  const { connection, services } = await serve(t)
+  for (const [bytes, detail] of [
+    [head('GET /kv/\xc3\xbc HTTP/1.1', host), /^the URL holds a character that has to be percent-encoded/],
+    [head('GET /kv/a b HTTP/1.1', host), /^the URL holds a character/],
+    [head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1', 'Content-Length: 1') + 'x', /: Duplicate Content-Length$/],
+    [head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 9') + 'short', /^the request is incomplete/],
+    [head('GET /kv/a HTTP/1.1', host).slice(0, -2), /^the request is incomplete/],
+    [head('get /kv/a HTTP/1.1', host), /^this is not an HTTP\/1.1 request: Invalid method/],
+  ] as const) {
+    const opened = connection()
+    opened.send(bytes)
+    opened.socket.end()
+    const answer = answerIn(await opened.untilClosed())
+    t.match(JSON.parse(answer.body), { code: 'invalid-request', detail })
+  }
+  t.equal(services.keys.commands.length, 0)
+})
+
 t.test('bytes that are no request get a problem, and the connection closes', async (t) => {
   const { exchange, services } = await serve(t)
   const cases: [name: string, bytes: string, status: number, code: string][] = [
@@ -165,7 +184,7 @@ t.test('requests that are odd but whole are answered in their own right', async 
   t.equal((await put('Expect: something')).status, 200)
   t.equal((await put('Upgrade: websocket', 'Connection: upgrade, close')).status, 200)
   t.equal((await exchange(head('GET /kv/a HTTP/1.0'))).status, 200, 'HTTP/1.0 has no Host')
-  for (const method of ['TRACE', 'PROPFIND', 'PATCH']) {
+  for (const method of ['TRACE', 'PROPFIND', 'PATCH', 'QUERY']) {
     const answer = await exchange(head(`${method} /kv/a HTTP/1.1`, host, last))
     t.equal(answer.status, 405, method)
   }
@@ -1344,4 +1363,30 @@ t.test('a connection that the system cannot accept leaves the listener working',
   app.server.emit('error', failure)
   t.same(refused, [failure])
   t.equal((await exchange(head('GET /version HTTP/1.1', host, last))).status, 200)
+})
+
+t.test('a page or a count is not looked for any more when its client has left', async (t) => {
+  const api = await serve(t, {})
+  const { keys } = api.services
+  const given = await keys.scan({ start: null, end: null, after: null, reverse: false }, {
+    consistency: 'stale',
+  } as never)
+  let [pieces, closed] = [0, 0]
+  const nothing = async () => {
+    pieces += 1
+    await new Promise((done) => setTimeout(done, 1))
+    return { items: [], count: 0, done: false }
+  }
+  const close = async (): Promise<void> => {
+    closed += 1
+  }
+  keys.scan = async () => ({ ...given, next: nothing, count: nothing, close })
+  for (const [nth, query] of ['limit=1', 'countOnly=true'].entries()) {
+    const opened = api.connection()
+    const before = pieces
+    opened.send(head(`GET /kv?${query}&timeout=60s HTTP/1.1`, host))
+    await eventually(() => pieces > before + 2, 'it is looked for')
+    opened.socket.destroy()
+    await eventually(() => closed === nth + 1, `${query} ends`)
+  }
 })

@@ -5,7 +5,7 @@ import { OwnCluster } from '../../src/node/peers/own-cluster.ts'
 import { Peers } from '../../src/node/peers/peers.ts'
 import { DialAddresses } from '../../src/node/peers/dial-addresses.ts'
 import type { Hello } from '../../src/ports/transport.ts'
-import { nodeId, NO_MEMBERSHIP } from '../../src/raft/index.ts'
+import { nodeId, NO_MEMBERSHIP, term } from '../../src/raft/index.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
 
@@ -326,8 +326,11 @@ t.test('routes: which of two addresses is dialled', async (t) => {
   t.notOk(routes.onFailed(id), 'only so many are kept in mind')
 })
 
-/** The peers of node 1 in a cluster of nodes 1 and 2, without a network. `forgotten` are nodes that the register forgets. */
-async function peersOfOne(t: Test, isConnected: boolean) {
+/**
+ * The peers of node 1 without a network, in a cluster of nodes 1 and 2 unless it has none (`own`). `forgotten` are nodes that the register
+ * forgets.
+ */
+async function peersOfOne(t: Test, isConnected: boolean, own: string | null = 'cluster') {
   const link: { answers: object | null } = { answers: null }
   const clock = new VirtualClock()
   clock.start()
@@ -358,7 +361,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
       },
       known: new Map([[nodeId(2), 'two']]),
       logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
-      ownCluster: new OwnCluster('cluster'),
+      ownCluster: new OwnCluster(own),
       token: { digest: '', isCarriedBy: () => true, digestOf: () => '' },
       adoption: { mayAdopt: () => true },
       backlog: { isBehind: false },
@@ -373,7 +376,7 @@ async function peersOfOne(t: Test, isConnected: boolean) {
   const ids = [1, 2].map(nodeId)
   const members = new Map(ids.map((id) => [id, addresses(id)]))
   const membership = { configs: [ids], nodes: members, removing: [] }
-  peers.onMembership(membership, membership)
+  if (own !== null) peers.onMembership(membership, membership)
   const hello = (from: number, incarnation: string): Hello => ({
     protocol: PROTOCOL_VERSION,
     purpose: 'messages',
@@ -403,6 +406,21 @@ t.test(
     )
   },
 )
+
+t.test('a node that has lost its data, as members say, is brought into their cluster by no candidate', async (t) => {
+  const { peers, hello } = await peersOfOne(t, true, null)
+  const [member, founder] = [nodeId(2), nodeId(3)]
+  // It was removed before it held anything, has initialized again, and has met nobody.
+  t.equal(peers.admit({ ...hello(founder, 'three'), clusterId: 'cluster' }), null)
+  const parts = { from: founder, to: nodeId(1), term: term(1), last: null, transfer: false }
+  const says = (type: 'vote-request' | 'pre-vote-request'): boolean => peers.speaksForUs({ ...parts, type } as never)
+  t.ok(says('vote-request'))
+  peers.onRefused(member, { code: 'wrong-incarnation', detail: 'node 1 has lost its data' }, 'peer')
+  t.notOk(says('vote-request'))
+  t.notOk(says('pre-vote-request'))
+  peers.onConnected(member)
+  t.ok(says('vote-request'), 'the member takes it for the node that it should be')
+})
 
 t.test('callers under ever new ids are remembered up to a bound, members always', async (t) => {
   const { peers, hello } = await peersOfOne(t, true)

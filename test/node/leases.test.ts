@@ -242,6 +242,27 @@ t.test('a lease with many keys goes in steps, whoever leads meanwhile', async (t
   t.same((await c.on(next).scan()).items, [])
 })
 
+t.test('whoever ends a lease with many keys takes the steps, and the leader those that are late', async (t) => {
+  const { c, leader } = await leasing(t, [1, 2, 3], { leases: { ...limits.leases, endKeysMax: 3 } })
+  const follower = (leader % 3) + 1
+  const granted = async (name: string): Promise<number> => {
+    const id = leaseOf(await c.on(leader).execute(grant()))
+    for (let at = 0; at < 8; at++) await c.on(leader).execute(attached(`${name}${at}`, id))
+    return id
+  }
+  const step = (id: number) => c.on(follower).execute({ type: 'lease-revoke', id, ifRenewedAt: null, ...NOW })
+  const taken = await granted('a')
+  t.match(await step(taken), { deleted: 3, isDone: false })
+  await c.pass(500)
+  t.match(await step(taken), { deleted: 3, isDone: false })
+  await c.pass(500)
+  t.match(await step(taken), { deleted: 2, isDone: true })
+  const left = await granted('b')
+  t.match(await step(left), { deleted: 3, isDone: false })
+  await c.until('the leader has taken over', () => c.at(leader).node.replica.applier.leaseCount === 0, 1_500)
+  t.equal(c.on(leader).services.health.metrics().leases.expired, 0, 'neither has expired')
+})
+
 t.test('many leases that end at once do not pile up in the log', async (t) => {
   const { c, leader } = await leasing(t)
   await Promise.all(Array.from({ length: 1_000 }, (_, at) => c.on(leader).execute(own(`k${at}`, 1_000))))

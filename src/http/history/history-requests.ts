@@ -38,9 +38,12 @@ export class HistoryRequests {
     const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, true)
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return reply
-    const release = this.room.reserve(limits.listBytesMax)
+    let release = (): void => {}
+    const onReached = (): void => {
+      release = this.room.reserve(limits.listBytesMax)
+    }
     try {
-      const part = { before: cursor?.revision ?? null, limit, bytesMax: limits.listBytesMax }
+      const part = { before: cursor?.revision ?? null, limit, bytesMax: limits.listBytesMax, onReached }
       const { items, done, compactedRevision, context } = await this.services.history.versions(key, part, options)
       const last = items.at(-1)
       const next =

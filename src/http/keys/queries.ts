@@ -74,6 +74,12 @@ export function readOptions(
   return caller === undefined ? options : { caller, ...options }
 }
 
+/** Tells whether the time of a read is up, or nobody waits for its answer any more. `now`: monotonic milliseconds. */
+export function endOfRead({ timeoutMs, caller }: ReadOptions, now: () => number): () => boolean {
+  const deadline = now() + timeoutMs
+  return () => now() > deadline || caller?.isGone === true
+}
+
 export function pastOptions(
   query: Query<typeof pastParameters>,
   reply: FastifyReply,

@@ -95,7 +95,9 @@ export function refusalOf(result: Refusal): RequestError {
     }
     case 'lease-not-found': {
       const { lease } = result
-      const detail = `there is no lease ${lease} that takes this: it has ended, or never was; nothing was changed`
+      const detail =
+        `no lease ${lease} takes keys: it has ended or is ending, never was, waits for a lock, or belongs to a single key; ` +
+        'nothing was changed'
       return new RequestError('lease-not-found', detail, { lease })
     }
     case 'too-many-leases': {

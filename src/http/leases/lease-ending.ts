@@ -25,20 +25,27 @@ export async function endLease(step: EndStep, timeoutMs: number, now: () => numb
   let revision = 0
   let deleted = 0
   let reflects: AnswerContext | null = null
+  const unfinished = (why: string): RequestError =>
+    new RequestError(
+      'deletion-unfinished',
+      `the lease is over: ${deleted} of its keys are deleted, and the leader deletes the rest; ${why}`,
+      { deleted, revision },
+      reflects,
+    )
   for (let at = 0; ; at++) {
     const leftMs = deadline - now()
-    if (leftMs <= 0)
-      throw new RequestError(
-        'deletion-unfinished',
-        `the time was up after ${deleted} keys of the lease were deleted; it is over, and the leader deletes the rest`,
-        { deleted, revision },
-        reflects,
-      )
-    const { ending, context } = await step(at, leftMs)
-    reflects = context
-    if (ending === null) return { revision, deleted, context }
-    revision = ending.revision
-    deleted += ending.deleted
-    if (ending.isDone) return { revision, deleted, context }
+    if (leftMs <= 0 && at > 0) throw unfinished('the time was up for this request')
+    try {
+      const { ending, context } = await step(at, Math.max(1, leftMs))
+      reflects = context
+      // The leader has deleted the rest. At the revision that this step found, all of it is gone.
+      if (ending === null) return { revision: context.revision, deleted, context }
+      revision = ending.revision
+      deleted += ending.deleted
+      if (ending.isDone) return { revision, deleted, context }
+    } catch (error) {
+      // Whatever came of this step, the lease has been over since the first one.
+      throw at > 0 && error instanceof RequestError ? unfinished(error.message) : error
+    }
   }
 }

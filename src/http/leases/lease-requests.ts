@@ -3,7 +3,7 @@ import type { LeaseBody, LeaseEndAnswer, LeasesAnswer, LeaseStatus } from '../..
 import type { LeasePage, ReadOptions, Services } from '../../api/services.ts'
 import { keyToText, type Key, type Lease, type LeaseGrantCommand, type Need } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
-import { readOptions } from '../keys/queries.ts'
+import { endOfRead, readOptions } from '../keys/queries.ts'
 import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import type { Access } from '../protocol/access.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
@@ -16,7 +16,7 @@ import { invalidQuery } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import { endLease, type EndingStep } from './lease-ending.ts'
 import { leaseQuery, leasesQuery } from './queries.ts'
-import { leaseExists, leaseNotFound } from './refusals.ts'
+import { leaseExists, leaseNotFound, leaseNotKept } from './refusals.ts'
 
 const ANY_READ: readonly Need[] = [{ access: 'read', any: true }]
 
@@ -61,7 +61,7 @@ export class LeaseRequests {
     // Its time has begun again after the client asked for it.
     if (result.type === 'lease-renewed')
       return void sendJson(reply, answer, JSON.stringify({ id, remainingMs: result.ttlMs }))
-    sendProblem(reply.headers(answer), result.type === 'lease-not-found' ? leaseNotFound(id) : refusalOf(result))
+    sendProblem(reply.headers(answer), result.type === 'lease-not-found' ? leaseNotKept(id) : refusalOf(result))
   }
 
   async revoke(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -110,9 +110,11 @@ export class LeaseRequests {
   /** The lease, with those of its keys that the client may read: the first page that has any. */
   private async readableOf(id: number, page: LeasePage<Key>, options: ReadOptions, access: Access) {
     const deadline = this.now() + options.timeoutMs
+    const isOver = endOfRead(options, this.now)
     let { after } = page
     for (;;) {
-      const found = await this.services.leases.get(id, { ...page, after }, options)
+      const left = { ...options, timeoutMs: Math.max(1, deadline - this.now()) }
+      const found = await this.services.leases.get(id, { ...page, after }, left)
       const { items = [], more = false } = found.lease?.keys ?? {}
       const readable = items.filter((key) => access.mayRead(key))
       const next = items.at(-1)
@@ -120,7 +122,7 @@ export class LeaseRequests {
         return found.lease === null
           ? found
           : { ...found, lease: { ...found.lease, keys: { items: readable, more: more && readable.length > 0 } } }
-      if (this.now() > deadline)
+      if (isOver())
         throw new RequestError(
           'read-timeout',
           'the time was up before a key was found that may be read',

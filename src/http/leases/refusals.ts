@@ -11,6 +11,12 @@ export function leaseNotFound(lease: number): RequestError {
   return new RequestError('lease-not-found', `there is no lease ${lease}: it has ended, or never was`, { lease })
 }
 
+/** It may be there all the same. */
+export function leaseNotKept(lease: number): RequestError {
+  const detail = `there is no lease ${lease} to keep alive: it has ended or is ending, never was, or waits for a lock`
+  return new RequestError('lease-not-found', detail, { lease })
+}
+
 export function lockHeld(name: Key, holder: LockHolder | null): RequestError {
   const who = holder === null ? 'it was held until the wait ended' : `it is held by ${described(holder)}`
   return new RequestError('lock-held', `the lock ${JSON.stringify(keyToText(name))} was not acquired: ${who}`, {

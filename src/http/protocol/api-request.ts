@@ -1,4 +1,5 @@
 import { IncomingMessage } from 'node:http'
+import type { RequestError } from '../../lib/errors.ts'
 
 /** What a request needs of the connection on which it arrived. */
 export interface BodyLine {
@@ -20,6 +21,8 @@ export class ApiRequest extends IncomingMessage {
   isStreamed = false
   /** Bytes of its body that have arrived. */
   receivedBytes = 0
+  /** Why the rest of its body cannot be read. */
+  cutBy: RequestError | null = null
   private line: BodyLine | null = null
   private continues: (() => void) | null = null
 
@@ -48,6 +51,13 @@ export class ApiRequest extends IncomingMessage {
   stream(): void {
     this.isStreamed = true
     this.line?.onStream(this)
+  }
+
+  /** The rest of its body cannot be read. Whoever reads it learns that from the event `cut`. */
+  cut(error: RequestError): void {
+    if (this.cutBy !== null) return
+    this.cutBy = error
+    this.emit('cut')
   }
 
   /** `send` tells the client to go on. */

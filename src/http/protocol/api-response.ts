@@ -197,7 +197,7 @@ export class ApiResponse<Request extends IncomingMessage = IncomingMessage> exte
   private leavesBodyUnread(): boolean {
     const { req } = this
     if (req.complete) return false
-    if (req instanceof ApiRequest && req.awaitsContinue) return true
+    if (req instanceof ApiRequest && (req.awaitsContinue || req.cutBy !== null)) return true
     const length = req.headers['content-length']
     return length === undefined
       ? req.headers['transfer-encoding'] !== undefined

@@ -53,11 +53,7 @@ export function answerFailures(
   observer: FailureObserver,
   dependencies: FailureReporting,
 ): void {
-  app.setErrorHandler((error: FrameworkError, request, reply) => {
-    if (error instanceof RequestError) observer.onFailure(error, request)
-    return sendFailure(error, request, reply, dependencies)
-  })
-  app.setNotFoundHandler((request, reply) => {
+  const answerNotFound = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const path = pathOf(request.url)
     const methods = allowed.methodsOf(path)
     // Requests for missing files of the documentation page also end here.
@@ -66,7 +62,14 @@ export function answerFailures(
     }
     const detail = `${request.method} is not allowed on ${path}; allowed: ${methods.join(', ')}`
     return sendProblem(reply.header('allow', methods.join(', ')), new RequestError('method-not-allowed', detail))
+  }
+  app.setErrorHandler((error: FrameworkError, request, reply) => {
+    // Fastify looks at the type of a body for a method that no route has.
+    if (error.code === 'FST_ERR_ROUTE_MISSING_CONTENT_TYPE') return answerNotFound(request, reply)
+    if (error instanceof RequestError) observer.onFailure(error, request)
+    return sendFailure(error, request, reply, dependencies)
   })
+  app.setNotFoundHandler(answerNotFound)
 }
 
 export function sendFailure(

@@ -42,11 +42,26 @@ export function takeJsonBodies(app: FastifyInstance): void {
         const most = valuesMaxOf(request.routeOptions.config.operation)
         if (exceedsValues(text, most)) return done(tooManyValues(most))
         void parse(request, text, (refusal, json) => {
-          done(refusal ?? refusalOfSize(json, most) ?? refusalOfNames(text), json)
+          // A name that could reach into the prototypes of objects is refused like text that is no JSON.
+          if (refusal !== null) return done(isJson(text) ? forbiddenName() : refusal)
+          done(refusalOfSize(json, most) ?? refusalOfNames(text), json)
         })
       }
     })
   })
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function forbiddenName(): RequestError {
+  return invalidRequest({ path: 'body', message: 'holds the name __proto__, or a prototype of a constructor' })
 }
 
 function valuesMaxOf(operation: Operation | undefined): number {

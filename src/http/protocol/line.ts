@@ -195,9 +195,9 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
     this.streaming = request
   }
 
-  /** Whether a body is arriving that may take any time. */
-  get isStreaming(): boolean {
-    return this.streaming?.complete === false
+  /** The request whose body is arriving, and may take any time. */
+  get streamed(): ApiRequest | null {
+    return this.streaming?.complete === false ? this.streaming : null
   }
 
   /** How long an incomplete body has received nothing; 0 when no body is incomplete. */

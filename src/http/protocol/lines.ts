@@ -14,7 +14,7 @@ import { refusalOf, type Refusal } from './protocol-checks.ts'
 import type { CourseJudge } from './request-course.ts'
 import type { RequestCounts } from './request-counts.ts'
 import { isSafeMethod } from './safe-method.ts'
-import { lastWordsFor, type ClientError } from './raw-failure.ts'
+import { lastWordsFor, requestErrorOf, type ClientError } from './raw-failure.ts'
 import { Rests, type RestsOptions } from './rests.ts'
 import { Turns, type TurnsOptions } from './turns.ts'
 
@@ -117,7 +117,12 @@ export class Lines {
     const line = this.lines.get(socket)
     // The parser may still report errors on a connection that is being ended.
     if (line?.isEnding === true) return
-    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && line?.isStreaming === true) return
+    const streamed = line?.streamed ?? null
+    if (streamed !== null) {
+      // Its reader sees to its time, and its answer says what was done with the part that has come.
+      if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT') streamed.cut(requestErrorOf(error))
+      return
+    }
     const words = lastWordsFor(error, socket)
     if (words === null || line === undefined) return void socket.destroy()
     this.counts.onUnread(words.status)

@@ -71,12 +71,13 @@ function durationIn(text: string, leastMs: number, mostMs: number): number {
   const ms = Math.round(Number(amount) * msPer(unit))
   if (ms >= leastMs && ms <= mostMs) return ms
   throw new ParameterError(
-    `must be a duration such as 500ms, 30s, 5m or plain seconds, from ${describeDuration(leastMs)} to ${describeDuration(mostMs)}`,
+    `must be a duration (a number followed by ms, s, m or h, or of seconds without a unit) from ${describeDuration(leastMs)} to ${describeDuration(mostMs)}`,
   )
 }
 
 function durationSchema(absentMs: number | null, description: string): TSchema {
-  const example = { pattern: DURATION.source, examples: ['500ms', '30s', '5m', '10'] }
+  // Each is taken by every parameter that is a duration.
+  const example = { pattern: DURATION.source, examples: ['2500ms', '30s', '0.5m', '10'] }
   return Type.String({ ...example, ...(absentMs === null ? {} : { default: `${absentMs}ms` }), description })
 }
 
@@ -89,7 +90,7 @@ export const timeout: Parameter<number> = {
   absent: limits.requestTimeoutMsDefault,
   schema: durationSchema(
     limits.requestTimeoutMsDefault,
-    `How long the request may take: \`500ms\`, \`30s\`, \`5m\` or plain seconds, at most ${limits.requestTimeoutMsMax / 1000} s.`,
+    `How long the request may take: \`500ms\`, \`30s\`, \`1m\` or plain seconds, at most ${limits.requestTimeoutMsMax / 1000} s.`,
   ),
   parse: (text) => durationIn(text, 1, limits.requestTimeoutMsMax),
 }

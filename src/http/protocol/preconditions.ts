@@ -17,20 +17,29 @@ interface EntityTag {
   readonly number: number | null
 }
 
-const ENTITY_TAG = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*/y
+const ENTITY_TAG = /(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/y
+/** What is between two tags. Elements that are empty are ignored. */
+const SEPARATOR = /[ \t,]*/y
 
 /** The tags of a list (RFC 9110, 8.8.3 and 5.6.1). Any of them may come from elsewhere. */
 function tagsIn(name: string, text: string, what: string): readonly EntityTag[] {
   const tags: EntityTag[] = []
-  for (let at = 0; at <= text.length; at++) {
+  let at = separatorAt(0, text).length
+  do {
     ENTITY_TAG.lastIndex = at
     const [whole, weak, opaque = ''] = ENTITY_TAG.exec(text) ?? []
     if (whole === undefined) throw invalidHeader(name, `must be ${what}`)
-    at += whole.length
-    if (at < text.length && text[at] !== ',') throw invalidHeader(name, `must be ${what}`)
     tags.push({ isWeak: weak !== undefined, number: NUMBER.test(opaque) ? Number(opaque) : null })
-  }
+    const separator = separatorAt(at + whole.length, text)
+    at += whole.length + separator.length
+    if (at < text.length && !separator.includes(',')) throw invalidHeader(name, `must be ${what}`)
+  } while (at < text.length)
   return tags
+}
+
+function separatorAt(at: number, text: string): string {
+  SEPARATOR.lastIndex = at
+  return SEPARATOR.exec(text)?.[0] ?? ''
 }
 
 /** No key ever has this revision, and no membership this index. */

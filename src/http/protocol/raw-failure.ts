@@ -8,6 +8,8 @@ import { problemAnswer } from './problem.ts'
 /** An error of Node's parser, with the bytes that it could not read, or of TLS. */
 export interface ClientError extends Error {
   readonly code?: string
+  /** What the parser found wrong, in its own fixed words. */
+  readonly reason?: string
   readonly rawPacket?: unknown
 }
 
@@ -62,7 +64,8 @@ function isOwedAnother(socket: Socket & { readonly _httpMessage?: ServerResponse
   return response !== undefined && response !== null && (response.headersSent || response.req.complete)
 }
 
-function requestErrorOf(error: ClientError): RequestError {
+/** What is wrong with the bytes that the parser refused, or did not get. */
+export function requestErrorOf(error: ClientError): RequestError {
   switch (error.code) {
     case 'HPE_HEADER_OVERFLOW':
       return new RequestError('header-too-large', 'the request line and the headers are too large')
@@ -74,12 +77,22 @@ function requestErrorOf(error: ClientError): RequestError {
       })
     case undefined:
     default:
-      return new RequestError(
-        'invalid-request',
-        isTlsHello(error)
-          ? 'this port speaks http, and the client began with TLS: use http://, or start the node with --tls-cert and --tls-key'
-          : 'this is not an HTTP request',
-        { issues: [] },
-      )
+      return new RequestError('invalid-request', wordsFor(error), { issues: [] })
+  }
+}
+
+function wordsFor(error: ClientError): string {
+  if (isTlsHello(error))
+    return 'this port speaks http, and the client began with TLS: use http://, or start the node with --tls-cert and --tls-key'
+  switch (error.code) {
+    case 'HPE_INVALID_EOF_STATE':
+      return 'the request is incomplete: the connection ended before it did'
+    // A space in the URL is the end of it, and what follows is not the version.
+    case 'HPE_INVALID_URL':
+    case 'HPE_INVALID_CONSTANT':
+      return 'the URL holds a character that has to be percent-encoded, such as a space (%20) or "ü" (%C3%BC)'
+    case undefined:
+    default:
+      return `this is not an HTTP/1.1 request${error.reason === undefined ? '' : `: ${error.reason}`}`
   }
 }

@@ -2,6 +2,8 @@ import { issuesError } from '../protocol/query.ts'
 
 const LINE_FEED = 0x0a
 const NOTHING = Buffer.alloc(0)
+/** What some editors begin a file with; bodies of JSON may begin with it too. */
+const BYTE_ORDER_MARK = Buffer.from('\ufeff')
 
 /** A line of the stream, without its end. `number` counts from 1. */
 export interface ImportLine {
@@ -42,7 +44,8 @@ export class ImportLines {
     this.rest = []
     this.restBytes = 0
     this.count += 1
-    return { number: this.count, bytes }
+    const isMarked = this.count === 1 && bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)
+    return { number: this.count, bytes: isMarked ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes }
   }
 
   private hold(bytes: Buffer): void {

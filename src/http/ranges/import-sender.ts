@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { RequestError } from '../../lib/errors.ts'
+import { ApiRequest } from '../protocol/api-request.ts'
 import { invalidRequest } from '../protocol/query.ts'
 
 export interface ImportSenderOptions {
@@ -33,7 +34,7 @@ export class ImportSender {
     this.now = now
     request.pause()
     request.on('data', this.onData).once('end', this.onEnd)
-    request.once('error', this.onBreak).once('close', this.onBreak)
+    request.once('error', this.onBreak).once('close', this.onBreak).once('cut', this.onBreak)
   }
 
   /** The next bytes; null at the end. Throws a `RequestError` when no more will come. */
@@ -63,7 +64,8 @@ export class ImportSender {
 
   /** Lets go of the body: whatever still comes is not wanted. */
   leave(): void {
-    this.request.off('data', this.onData).off('end', this.onEnd).off('error', this.onBreak).off('close', this.onBreak)
+    this.request.off('data', this.onData).off('end', this.onEnd)
+    this.request.off('error', this.onBreak).off('close', this.onBreak).off('cut', this.onBreak)
     // A break must not become an unhandled error.
     this.request.on('error', () => {})
     this.request.resume()
@@ -101,7 +103,9 @@ export class ImportSender {
 
   private readonly onBreak = (): void => {
     if (this.hasEnded) return
-    this.failure ??= invalidRequest({ path: 'body', message: 'is incomplete' })
+    const { request } = this
+    const cutBy = request instanceof ApiRequest ? request.cutBy : null
+    this.failure ??= cutBy ?? invalidRequest({ path: 'body', message: 'is incomplete' })
     this.wake()
   }
 

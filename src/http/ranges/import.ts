@@ -1,5 +1,5 @@
 import type { AnswerContext } from '../../api/services.ts'
-import { RequestError } from '../../lib/errors.ts'
+import { failures, RequestError } from '../../lib/errors.ts'
 import { toError } from '../../lib/to-error.ts'
 import { ImportChunks, type ImportChunk } from './import-chunks.ts'
 import { ImportLines, type ImportLine } from './import-lines.ts'
@@ -86,7 +86,8 @@ export class Import {
     const { imported, revision, context } = this.writes
     const nextLine = this.writes.nextLine ?? this.chunks.firstLine ?? this.line
     const line = this.writes.nextLine ?? this.line
-    const done = imported === 0 ? 'no record is in' : `${imported} records are in, up to revision ${revision}`
+    const none = failures[error.code].ambiguous ? 'no record is surely in' : 'no record is in'
+    const done = imported === 0 ? none : `${imported} records are in, up to revision ${revision}`
     const facts = { ...error.facts, line, imported, nextLine, ...(imported === 0 ? {} : { revision }) }
     const reflects = error.reflects ?? (context === null ? null : { ...context, revision })
     return new RequestError(error.code, `${error.message}; ${done}; go on at line ${nextLine}`, facts, reflects)

@@ -18,7 +18,7 @@ import { redirectToLeader } from '../protocol/redirect.ts'
 import type { KeyedRecord, ReadOptions, Scan, Services } from '../../api/services.ts'
 import { keptForBackups, streamsMax, type StreamSlots } from '../protocol/stream-slots.ts'
 import { refusalOf, tagged } from '../keys/writes.ts'
-import { pastOptions } from '../keys/queries.ts'
+import { endOfRead, pastOptions } from '../keys/queries.ts'
 import { refuseBody } from '../protocol/body.ts'
 import { deleteRangeQuery, listQuery, type ListQuery } from './queries.ts'
 
@@ -63,14 +63,14 @@ export class RangeRequests {
     reply: FastifyReply,
   ): Promise<FastifyReply> {
     const { reverse, limit } = query
-    const deadline = this.now() + options.timeoutMs
+    const isOver = endOfRead(options, this.now)
     const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, reverse)
     const after = cursor?.after ?? null
     const scan = await this.services.keys.scan({ ...range, after, reverse }, pageOptions(options, cursor))
     let release = (): void => {}
     try {
-      release = this.room.reserve(limits.listBytesMax)
-      const { items, done } = await this.firstRecords(scan, limit, deadline)
+      const { items, done, ...found } = await this.firstRecords(scan, limit, isOver)
+      release = found.release
       const { revision } = scan.context
       const { isRepeatable } = scan
       const last = items.at(-1)
@@ -85,12 +85,19 @@ export class RangeRequests {
     }
   }
 
-  /** The first piece that holds a record, or the end. */
-  private async firstRecords(scan: Scan, limit: number, deadline: number) {
+  /** The first piece that holds a record, or the end; with the function that gives back the room that it takes. */
+  private async firstRecords(scan: Scan, limit: number, isOver: () => boolean) {
     for (;;) {
-      const piece = await scan.next(limit, limits.listBytesMax)
-      if (piece.items.length > 0 || piece.done) return piece
-      if (this.now() > deadline) {
+      const release = this.room.reserve(limits.listBytesMax)
+      let isFound = false
+      try {
+        const piece = await scan.next(limit, limits.listBytesMax)
+        isFound = piece.items.length > 0 || piece.done
+        if (isFound) return { ...piece, release }
+      } finally {
+        if (!isFound) release()
+      }
+      if (isOver()) {
         throw new RequestError(
           'read-timeout',
           'the time was up before a record of that revision was found; allow more with timeout=, or name a smaller range',
@@ -102,7 +109,7 @@ export class RangeRequests {
   }
 
   private async sendCount(range: KeyRange, options: ReadOptions, reply: FastifyReply): Promise<FastifyReply> {
-    const deadline = this.now() + options.timeoutMs
+    const isOver = endOfRead(options, this.now)
     const scan = await this.services.keys.scan({ ...range, after: null, reverse: false }, options)
     try {
       let count = 0
@@ -110,7 +117,7 @@ export class RangeRequests {
         const piece = await scan.count(limits.countKeysMax)
         count += piece.count
         done = piece.done
-        if (!done && this.now() > deadline) {
+        if (!done && isOver()) {
           throw new RequestError(
             'read-timeout',
             `the time was up after ${count} keys were counted; allow more with timeout=`,
@@ -195,6 +202,9 @@ function pageOptions(options: ReadOptions, cursor: Cursor | null): ReadOptions {
     throw invalidQuery('revision', `is not the one of the first page, which was ${cursor.revision}`)
   }
   if (!cursor.isRepeatable) return { ...options, minRevision: Math.max(cursor.revision, options.minRevision ?? 0) }
+  if (options.minRevision !== null && options.minRevision > cursor.revision) {
+    throw invalidQuery('minRevision', `is beyond the first page, whose revision ${cursor.revision} all pages show`)
+  }
   return { ...options, minRevision: null, maxStalenessMs: null, revision: cursor.revision }
 }
 

@@ -38,6 +38,8 @@ export interface LessorDependencies {
 /** How long after a refused proposal the next one is made, and how far apart looks at the leases are at least. */
 const RETRY_MS = 50
 const LOOK_MS = 10
+/** How long a request that ends a lease with many keys has for its next step, before this node takes that in its place: it counts what it deletes. */
+const STEP_MS = 1_000
 /** Timers of the platform cannot be set for longer than 24 days, and a lease may last for 30. */
 const LOOK_MS_MAX = 3_600_000
 /** The entries of the lessor are numbered from here on: no client's request of this process has such a number. */
@@ -58,6 +60,8 @@ export class Lessor {
   private readonly terms: LeaseTerms
   /** Leases whose end is proposed, and not executed yet. */
   private readonly ending = new Set<number>()
+  /** Leases that a request has begun to end. */
+  private readonly released = new Set<number>()
   private entries = FIRST_ENTRY
   /** Counts the times at which this node has begun or ceased to lead. */
   private reign = 0
@@ -107,6 +111,7 @@ export class Lessor {
     this.reign += 1
     this.terms.clear()
     this.ending.clear()
+    this.released.clear()
     this.timer?.cancel()
     this.timer = null
   }
@@ -116,17 +121,24 @@ export class Lessor {
       case 'started':
         return this.terms.start(event.lease, event.lengthMs, event.revision, now)
       case 'ending':
-        // More of its keys are left than one entry removes.
-        this.ending.delete(event.lease)
-        return this.terms.start(event.lease, 0, event.revision, now)
+        return this.onEnding(event.lease, event.revision, now)
       case 'ended':
-        if (this.ending.delete(event.lease)) this.expired += 1
+        if (this.ending.delete(event.lease) && !this.released.has(event.lease)) this.expired += 1
+        this.released.delete(event.lease)
         return this.terms.forget(event.lease)
       case 'kept':
         this.ending.delete(event.lease)
         return
       case 'lock-acquired':
     }
+  }
+
+  /** More of its keys are left than one entry removes. */
+  private onEnding(lease: number, revision: number, now: number): void {
+    this.terms.start(lease, 0, revision, now)
+    if (this.ending.delete(lease)) return
+    this.released.add(lease)
+    this.terms.postpone(lease, now + STEP_MS)
   }
 
   /** Begins the time of every lease that is there. Those that have changed meanwhile are known by then. */

@@ -293,7 +293,10 @@ export class Changes {
     if (incarnation !== null) return { raft, api, incarnation }
     // A member stays a member while it is away: if it is added again, the answer is the same.
     if (this.deps.replica.raft.effectiveMembership.membership.nodes.has(nodeId(id))) return { raft, api }
-    throw new RequestError('not-ready', `no node answers at ${raft}: start node ${id} there first (${detail})`)
+    throw new RequestError(
+      'not-ready',
+      `no node answers at ${raft}: ${detail}; start node ${id} there first, or correct its address`,
+    )
   }
 }
 

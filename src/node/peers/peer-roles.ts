@@ -29,6 +29,8 @@ export interface PeerRolesDependencies {
   readonly adoption: AdoptionRule
   /** Whether a membership that this node knows names the node, or did so until a moment ago. */
   readonly isNamed: (id: NodeId) => boolean
+  /** Whether members of a cluster say that this node has lost the data that it had there. */
+  readonly hasLostData: () => boolean
 }
 
 /** Tells who may say what to this node. What a peer may say is not thereby believed. */
@@ -56,7 +58,10 @@ export class PeerRoles {
     const role = this.of(from, said)
     if (!isFor(role, type)) return false
     if (this.isMistaken(from, said) && (isPromise(type) || !this.isVouchedFor(from, said))) return false
-    return role !== 'introducer' || this.mayAdoptFrom(said, type === 'append-request')
+    if (role !== 'introducer') return true
+    const isLed = type === 'append-request'
+    // Who has forgotten what it promised must not vote, and least of all for a candidate that never met the node that it was (raft.md 4).
+    return (isLed || !this.deps.hasLostData()) && this.mayAdoptFrom(said, isLed)
   }
 
   /** A state may come from the leader of the cluster, even if this node has not read yet that it is a member. */

@@ -92,7 +92,8 @@ export class Peers {
     const { incarnations, attestations } = this
     this.briefing = new Briefing({ incarnations, raft })
     const isNamed = (id: NodeId): boolean => this.isNamed(id)
-    this.roles = new PeerRoles({ incarnations, attestations, ownCluster, token, adoption, isNamed })
+    const hasLostData = (): boolean => this.lostMembership() !== null
+    this.roles = new PeerRoles({ incarnations, attestations, ownCluster, token, adoption, isNamed, hasLostData })
     this.dials = new DialAddresses({
       now: () => deps.clock.now(),
       isConnected: (id) => deps.transport.isConnected(id),

@@ -20,6 +20,6 @@ export function notHere(): RequestError {
 export function outcomeUnknown(): RequestError {
   return new RequestError(
     'outcome-unknown',
-    'the write was proposed, but its outcome was not known in time; it may take effect, so read the key before you repeat it',
+    'the write was proposed, but its outcome was not known in time; it may take effect: look before you repeat it, unless it has an Idempotency-Key',
   )
 }

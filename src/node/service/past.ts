@@ -81,6 +81,7 @@ export class Past implements HistoryAccess {
   async versions(key: Key, page: Page, options: ReadOptions): Promise<VersionPage> {
     const { gate } = this.deps
     const consistency = await gate.reach(options)
+    page.onReached?.()
     const { view, machine } = await this.view(null, options.guard)
     try {
       const oldest = machine === null ? 0 : oldestRevision(machine)
