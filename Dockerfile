@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 #   docker build -t quorate .
 #   docker network create quorate
-#   docker run -d --name quorate-1 --hostname quorate-1 --network quorate -p 7001:7001 -v quorate-1:/data quorate serve --id 1
+#   docker run -d --name quorate-1 --hostname quorate-1 --network quorate -p 127.0.0.1:7001:7001 -v quorate-1:/data quorate serve --id 1
 #   docker exec quorate-1 quorate cluster initialize
 # A node advertises its host name: give it one that the others, and the clients, can look up. docs/OPERATIONS.md, "Install", has more.
 ARG NODE_IMAGE=node:24-bookworm-slim

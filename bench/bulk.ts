@@ -6,7 +6,7 @@ import { eventuallyEqual } from './lib/conditions.ts'
 import { importLines, NDJSON } from './lib/fill.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad } from './lib/run-load.ts'
-import { watchUsage } from './lib/usage.ts'
+import { memoryOver, watchUsage } from './lib/usage.ts'
 
 export interface BulkShape {
   readonly records: number
@@ -78,15 +78,14 @@ async function timed(
   const begun = performance.now()
   const bytes = await work()
   const seconds = (performance.now() - begun) / 1000
-  const { cpuMs, maxMB, quarterMaxMB } = usage.stop()
+  const used = usage.stop()
   return {
     recordsPerSecond: shape.records / seconds,
     MBPerSecond: bytes / 1e6 / seconds,
     MB: bytes / 1e6,
     seconds,
-    leaderCpuUs: (cpuMs * 1000) / shape.records,
-    rssMaxMB: maxMB,
-    ...Object.fromEntries(quarterMaxMB.map((one, at) => [`rssQuarter${at + 1}MB`, one])),
+    leaderCpuUs: (used.cpuMs * 1000) / shape.records,
+    ...memoryOver(used),
   }
 }
 

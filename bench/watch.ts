@@ -6,7 +6,7 @@ import { measureLed } from './lib/measured.ts'
 import type { Figure } from './lib/report.ts'
 import { runLoad, runOpenLoad } from './lib/run-load.ts'
 import { median } from './lib/statistics.ts'
-import { residentMB } from './lib/usage.ts'
+import { memoryOver, residentMB, watchUsage } from './lib/usage.ts'
 import { inTurns } from './lib/turns.ts'
 import { Watchers } from './lib/watchers.ts'
 
@@ -23,6 +23,9 @@ export interface WatchOptions {
   readonly eventsPerSecond: number
   /** Watchers at one time on one node. */
   readonly most: number
+  /** How long the memory is watched beside writers, in seconds, and how many writes come in each of them. */
+  readonly memorySeconds: number
+  readonly memoryPuts: number
 }
 
 const PUTS_MAX = 2_000
@@ -34,7 +37,7 @@ async function run(options: WatchOptions): Promise<Figure[]> {
   return await withCluster(options, async (cluster) => {
     const leader = await cluster.leader()
     const cold = await load(leader, options.seconds)
-    const figures = [await beside(cluster, leader, options, cold)]
+    const figures = [await beside(cluster, leader, options, cold), await memory(leader, options)]
     for (const count of options.fanOut) figures.push(await fanOut(cluster, leader, count, options))
     figures.push(await most(leader, options))
     return figures
@@ -70,6 +73,24 @@ async function beside(
     rssMB: residentMB(leader.pid),
   }
   return { bench: 'watch', settings: { what: 'PUT/s beside', watchers: count, runs: repeat }, values }
+}
+
+/** Whether the leader takes more and more memory while it compares what is written with what is watched. */
+async function memory(leader: BenchNode, options: WatchOptions): Promise<Figure> {
+  const { watchers: count, memorySeconds: seconds, memoryPuts: perSecond } = options
+  const watchers = new Watchers(leader)
+  await watchers.open(count, (at) => `prefix=other-${at}/`)
+  const usage = watchUsage(leader.pid)
+  const { requestsPerSecond, errors } = await runOpenLoad({
+    method: 'PUT',
+    targets: [leader.host],
+    connections: 64,
+    phases: [{ perSecond, seconds }],
+    ...SHAPE,
+  })
+  const values = { putsPerSecond: requestsPerSecond, errors, ...memoryOver(usage.stop()) }
+  await watchers.close()
+  return { bench: 'watch', settings: { what: 'memory beside', watchers: count, rate: perSecond, seconds }, values }
 }
 
 /** The work is the same for each number of watchers: as many events in all. */
@@ -129,14 +150,31 @@ async function most(leader: BenchNode, { most: count, seconds }: WatchOptions): 
   return { bench: 'watch', settings: { what: 'as many as a node serves', watchers: count }, values }
 }
 
-const usual = { nodes: 3, seconds: 5, watchers: 1_000, fanOut: [1, 100, 1_000], eventsPerSecond: 20_000 } as const
+const usual = {
+  nodes: 3,
+  seconds: 5,
+  watchers: 1_000,
+  fanOut: [1, 100, 1_000],
+  eventsPerSecond: 20_000,
+  memoryPuts: 5_000,
+} as const
 
 export const watch: Bench<WatchOptions> = {
   sizes: {
-    smoke: { nodes: 1, seconds: 0.2, repeat: 1, watchers: 10, fanOut: [5], eventsPerSecond: 500, most: 20 },
-    quick: { ...usual, seconds: 3, repeat: 2, most: 1_000 },
-    normal: { ...usual, repeat: 4, most: 10_000 },
-    full: { ...usual, seconds: 8, repeat: 8, most: 10_000 },
+    smoke: {
+      nodes: 1,
+      seconds: 0.2,
+      repeat: 1,
+      watchers: 10,
+      fanOut: [5],
+      eventsPerSecond: 500,
+      most: 20,
+      memoryPuts: 50,
+      memorySeconds: 0.5,
+    },
+    quick: { ...usual, seconds: 3, repeat: 2, most: 1_000, memorySeconds: 10 },
+    normal: { ...usual, repeat: 4, most: 10_000, memorySeconds: 60 },
+    full: { ...usual, seconds: 8, repeat: 8, most: 10_000, memorySeconds: 240 },
   },
   run,
 }

@@ -10,7 +10,7 @@ import { judge } from '../src/tls/judge.ts'
 import type { Plane, TlsIdentity } from '../src/tls/identity.ts'
 import { PeerTlsFaults } from '../src/transport/peer-tls-faults.ts'
 import { TlsSockets } from '../src/transport/tls-sockets.ts'
-import { blocksUnder } from './e2e/support/document.ts'
+import { block } from './documents/blocks.ts'
 import { runCommand } from './e2e/support/run-command.ts'
 import { GivenIdentity } from './support/certificates.ts'
 import { read, statefulSet, variablesOf } from './support/deploy-files.ts'
@@ -24,8 +24,8 @@ const lookup: LookupFunction = (_name, options, callback) => {
 
 /** What the page makes, with the names of `change`; as a node whose host is `host` judges it. */
 async function identityFrom(t: Test, change = (names: string): string => names) {
-  const [ca = ''] = await blocksUnder('docs/OPERATIONS.md', 'Make certificates')
-  const [pods = ''] = await blocksUnder('docs/OPERATIONS.md', 'Names in certificates on Kubernetes')
+  const ca = block('docs/OPERATIONS.md', 'Make certificates')
+  const pods = block('docs/OPERATIONS.md', 'Names in certificates on Kubernetes')
   const directory = await temporaryDirectory(t)
   const lines = ['set -eu', ca, change(pods), `cp pods.pem pods-key.pem ca.pem '${directory}'`, 'cd / && rm -r "$P"']
   const made = await runCommand(t, ['bash', '-c', lines.join('\n')])

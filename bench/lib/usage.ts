@@ -41,6 +41,14 @@ export function residentMB(pid: number | undefined): number {
   return sampleOf(pid ?? 0)?.MB ?? NaN
 }
 
+/** Memory over time as values of a figure: flat where the quarters are alike. */
+export function memoryOver({ maxMB, quarterMaxMB }: Usage): Record<string, number> {
+  return {
+    rssMaxMB: maxMB,
+    ...Object.fromEntries(quarterMaxMB.map((one, at) => [`rssQuarter${at + 1}MB`, one])),
+  }
+}
+
 /** Watches the CPU time and the resident set of a process by polling. Of a process that ends meanwhile, the last sample counts. */
 export function watchUsage(pid: number | undefined): { stop(): Usage } {
   const samples: Sample[] = []

@@ -44,6 +44,20 @@ export function commandsIn(page: string): readonly Commands[] {
     })
 }
 
+/** The code of the blocks of commands below one heading of a page, in their order. */
+export function blocksBelow(page: string, heading: string): readonly string[] {
+  const found = commandsIn(page).flatMap((one) => (one.heading === heading ? [one.code] : []))
+  if (found.length === 0) throw new Error(`${page} has no commands below "${heading}"`)
+  return found
+}
+
+/** The code of one of them, counted from 1. */
+export function block(page: string, heading: string, nth = 1): string {
+  const found = blocksBelow(page, heading)[nth - 1]
+  if (found === undefined) throw new Error(`${page} has no block ${nth} below "${heading}"`)
+  return found
+}
+
 /** The complaint of bash about the grammar of `code`; empty when it can be read. */
 export function grammarMistakesIn(code: string): string {
   try {

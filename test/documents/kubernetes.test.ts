@@ -6,7 +6,8 @@ import { FakeKubernetes } from '../support/fake-kubernetes.ts'
 import { runCli } from '../support/run-cli.ts'
 import { startTestNode } from '../support/test-node.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { block, OPERATIONS } from './machine.ts'
+import { block } from './blocks.ts'
+import { OPERATIONS } from './machine.ts'
 
 /** Starts nodes of one cluster, to which the commands in pods speak; those of `learners` are added behind the voters. */
 async function startNodes(t: Test, voters: number, learners = 0): Promise<readonly string[]> {

@@ -5,14 +5,6 @@ import { networkOfItsOwn, runSession } from '../e2e/support/document.ts'
 import { root } from '../support/deploy-files.ts'
 import { missing, type Reporter } from '../support/missing.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
-import { commandsIn } from './blocks.ts'
-
-/** The code of one block of commands of a page, as `registry.ts` names it. */
-export function block(page: string, heading: string, nth: number): string {
-  const found = commandsIn(page).find((one) => one.heading === heading && one.nth === nth)
-  if (found === undefined) throw new Error(`${page} has no block ${nth} below "${heading}"`)
-  return found.code
-}
 
 export const OPERATIONS = 'docs/OPERATIONS.md'
 
@@ -21,7 +13,6 @@ export type StandIn = 'docker' | 'systemctl'
 
 /** What a shell prints, and where its files are. */
 export interface Session {
-  readonly code: unknown
   readonly printed: string
   readonly directory: string
 }
@@ -34,11 +25,16 @@ interface Step {
   readonly lines: readonly string[]
 }
 
+/** The part of tap's `t` that is needed to report how the lines end. */
+interface Test extends Owner, Reporter {
+  equal(found: unknown, expected: unknown, what: string): unknown
+}
+
 /**
- * Runs lines in a shell on a machine that has the addresses 10.0.0.1 to 10.0.0.3, and the names quorate-1 to quorate-3 for
+ * Runs lines in a shell, to a good end, on a machine that has the addresses 10.0.0.1 to 10.0.0.3, and the names quorate-1 to quorate-3 for
  * others of its loopback interface, in a network of its own. Null: such a network cannot be made here, which `t` has been told.
  */
-export async function onMachine(t: Owner & Reporter, { standIns, before = '', lines }: Step): Promise<Session | null> {
+export async function onMachine(t: Test, { standIns, before = '', lines }: Step): Promise<Session | null> {
   const network = networkOfItsOwn(t)
   if (network === null) return null
   const [program, ...words] = network
@@ -75,5 +71,7 @@ export async function onMachine(t: Owner & Reporter, { standIns, before = '', li
     ].join('\n'),
   )
   const script = `exec unshare --mount bash '${directory}/inner'\n`
-  return { ...(await runSession(t, network, { script, directory })), directory: join(directory, 'place') }
+  const { code, printed } = await runSession(t, network, { script, directory })
+  t.equal(code, 0, printed.slice(-3_000))
+  return { printed, directory: join(directory, 'place') }
 }

@@ -3,17 +3,14 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { exitCodes } from '../../src/cli/terminal.ts'
 import { ProblemError, QuorateClient } from '../../src/client/index.ts'
+import { block } from '../documents/blocks.ts'
 import { authority, issue, writePems, type PemFiles } from '../support/certificates.ts'
 import { prints, runCli, type Ran } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { TestCluster } from './support/cluster.ts'
-import { codeUnder } from './support/document.ts'
+import { patientElections, TestCluster } from './support/cluster.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
 import { RestClient } from './support/rest-client.ts'
 import { runCommand } from './support/run-command.ts'
-
-/** Long timeouts keep a busy machine from electing in the middle of a test. */
-const patient = ['--heartbeat', '100ms', '--election-timeout', '1s-2s']
 
 /** Makes the first token of a cluster, and returns the file that has it. */
 async function bootstrapped(t: Test, directory: string, words: readonly string[]): Promise<string> {
@@ -34,7 +31,7 @@ t.test('a client certificate in place of a token, over three nodes and the comma
     filesOf('build.example'),
     filesOf('other.example'),
   ])
-  const flags = [...patient, '--tls-cert', node.cert, '--tls-key', node.key, '--tls-client-ca', node.ca]
+  const flags = [...patientElections, '--tls-cert', node.cert, '--tls-key', node.key, '--tls-client-ca', node.ca]
   const [cert, key] = await Promise.all([build.cert, build.key].map(async (path) => await readFile(path, 'utf8')))
   const mine = { ca, cert: cert ?? '', key: key ?? '' }
   const cluster = await TestCluster.formed(t, { size: 3, flags, tls: mine })
@@ -116,7 +113,7 @@ t.test('the token that the document makes for Prometheus opens the metrics, and 
   const { api } = cluster.node(1).addresses
   const tokenFile = await bootstrapped(t, directory, ['--server', api])
   const installed = join(directory, 'etc-prometheus-quorate.token')
-  const script = await codeUnder('docs/OPERATIONS.md', 'Prometheus and Grafana')
+  const script = block('docs/OPERATIONS.md', 'Prometheus and Grafana')
   const program = builtProgram.map((word) => `'${word}'`).join(' ')
   const stand = `quorate() { ${program} "$@"; }
 sudo() {

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { ClusterStatus } from '../../src/api/cluster.ts'
+import { block } from '../documents/blocks.ts'
 import { missing } from '../support/missing.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { TestCluster } from './support/cluster.ts'
-import { codeUnder } from './support/document.ts'
 import { eventually, patienceMs } from './support/eventually.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
 import type { RestAnswer } from './support/rest-client.ts'
@@ -99,7 +99,7 @@ t.test('three disks fill alike: no node stops, deletes free them, and writes are
   }
   for (const { client } of nodes) t.equal((await client.getKey('old/1/0')).status, 200, 'reads are served')
 
-  const script = await codeUnder('docs/OPERATIONS.md', 'When the disks are nearly full')
+  const script = block('docs/OPERATIONS.md', 'When the disks are nearly full')
   const program = builtProgram.map((word) => `'${word}'`).join(' ')
   const ran = await runCommand(t, ['bash', '-euc', `quorate() { ${program} "$@"; }\n${script}`], {
     environment: { QUORATE_SERVER: nodes.map(({ addresses }) => addresses.api).join(',') },

@@ -8,7 +8,7 @@ import { authority, issue, writePems } from '../support/certificates.ts'
 import { filesBelow } from '../support/files-below.ts'
 import { runCli, type Ran } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { TestCluster } from './support/cluster.ts'
+import { patientElections, TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import type { NodeProcess } from './support/node-process.ts'
 
@@ -26,7 +26,7 @@ t.test(
     const secret = ['--cluster-token', clusterToken, '--auth-bootstrap-file', proofFile]
     // Every request is a slow one.
     const talkative = ['--log-level', 'debug', '--slow-request', '1ms']
-    const flags = [...tls, ...peerTls, ...secret, ...talkative, '--heartbeat', '100ms', '--election-timeout', '1s-2s']
+    const flags = [...tls, ...peerTls, ...secret, ...talkative, ...patientElections]
     const cluster = await TestCluster.formed(t, { size: 3, flags, tls: { ca } })
     const leader = await cluster.leader()
     const [follower = leader] = cluster.others(leader.id)

@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { block, blocksBelow } from '../documents/blocks.ts'
 import { authority, issue, writePems } from '../support/certificates.ts'
 import { temporaryDirectory, type Owner } from '../support/temporary-directory.ts'
-import { TestCluster } from './support/cluster.ts'
-import { blocksUnder, codeUnder } from './support/document.ts'
+import { patientElections, TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import { builtProgram, type NodeProcess } from './support/node-process.ts'
 import { runCommand } from './support/run-command.ts'
@@ -14,9 +14,6 @@ import { expectUnbroken } from './support/unbroken.ts'
 
 const page = 'docs/OPERATIONS.md'
 const steady = { prefix: 'steady/', writers: 1, timeoutMs: 10_000 }
-
-/** Long timeouts keep a busy machine from electing between two steps. */
-const patient = ['--heartbeat', '100ms', '--election-timeout', '1s-2s']
 
 interface Place {
   readonly cwd: string
@@ -52,13 +49,13 @@ async function untilUnwarned(cluster: TestCluster, ...codes: readonly string[]):
 }
 
 t.test('the CA of peers is changed as the document says, under load and with a restart after each step', async (t) => {
-  const [functions = '', ...steps] = await blocksUnder(page, 'Change the CA of peers')
+  const [functions = '', ...steps] = blocksBelow(page, 'Change the CA of peers')
   t.equal(steps.length, 3)
   const directory = await temporaryDirectory(t)
-  await carryOut(t, await codeUnder(page, 'Make certificates'), { cwd: directory, environment: { TMPDIR: directory } })
+  await carryOut(t, block(page, 'Make certificates'), { cwd: directory, environment: { TMPDIR: directory } })
   const [made = ''] = await readdir(directory)
   const pki = join(directory, made)
-  const cluster = await TestCluster.start(t, { size: 0, flags: patient })
+  const cluster = await TestCluster.start(t, { size: 0, flags: patientElections })
   for (const id of [1, 2, 3]) {
     const node = await cluster.add()
     const own = join(pki, `node-${id}`)
@@ -99,11 +96,11 @@ t.test('the CA of peers is changed as the document says, under load and with a r
 })
 
 t.test('TLS is turned on as the document says: for clients node by node under load, for peers at once', async (t) => {
-  const step = await codeUnder(page, 'Turn TLS on for a cluster that runs without')
+  const step = block(page, 'Turn TLS on for a cluster that runs without')
   const directory = await temporaryDirectory(t)
   const { cert: ca } = await authority()
   const files = await writePems(directory, await issue(), ca)
-  const cluster = await TestCluster.formed(t, { size: 3, flags: patient })
+  const cluster = await TestCluster.formed(t, { size: 3, flags: patientElections })
   const load = loadOn(t, cluster.nodes, {
     tls: { ca },
     serversOf: ({ addresses: { api } }) => ['https', 'http'].map((scheme) => api.replace(/^https?/, scheme)),

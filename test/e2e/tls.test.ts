@@ -7,7 +7,7 @@ import { QuorateClient } from '../../src/client/index.ts'
 import { authority, DAY_MS, issue, writePems, type PemFiles } from '../support/certificates.ts'
 import { runCli } from '../support/run-cli.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { TestCluster } from './support/cluster.ts'
+import { patientElections, TestCluster } from './support/cluster.ts'
 import { eventually } from './support/eventually.ts'
 import { ServeProcess, type NodeProcess } from './support/node-process.ts'
 import { freePorts } from './support/ports.ts'
@@ -45,7 +45,7 @@ interface Warned {
 
 t.test('three nodes with TLS for clients and peers', async (t) => {
   const files = await filesFor(t)
-  const flags = [...apiFlags(files), ...peerFlags(files), '--heartbeat', '100ms', '--election-timeout', '1s-2s']
+  const flags = [...apiFlags(files), ...peerFlags(files), ...patientElections]
   const cluster = await TestCluster.formed(t, { size: 3, flags, tls: { ca: trusted } })
   const leader = await cluster.leader()
   const [follower, third] = cluster.others(leader.id)

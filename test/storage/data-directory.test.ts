@@ -235,6 +235,12 @@ t.test('peers are remembered', async (t) => {
   await peers.forget(2 as NodeId)
   await peers.forget(9 as NodeId)
   t.same([...(await new FilePeerRegister(path).load())], [[3, 'bb']])
+  await Promise.all([peers.remember(3 as NodeId, 'dd'), peers.forget(3 as NodeId), peers.remember(3 as NodeId, 'bb')])
+  t.same(
+    [...(await new FilePeerRegister(path).load())],
+    [[3, 'bb']],
+    'changes are made in the order in which they were asked for',
+  )
 
   const file = join(path, 'peers.json')
   const cases: [string, RegExp][] = [

@@ -1,13 +1,13 @@
 import type { Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { TestCluster } from '../e2e/support/cluster.ts'
+import { patientElections, TestCluster } from '../e2e/support/cluster.ts'
 import type { RestAnswer } from '../e2e/support/rest-client.ts'
 import { openBrowser, withoutBrowser } from '../support/browser.ts'
 import { Dashboard, picturesMissing, untilClosed } from './support/dashboard.ts'
 
 // One browser and one cluster for the whole file. The first test makes its first token.
 const browser = await openBrowser(t)
-const cluster = await TestCluster.formed(t, { size: 3 })
+const cluster = await TestCluster.formed(t, { size: 3, flags: patientElections })
 let admin = ''
 
 interface Made {

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises'
 import type { Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { charts } from '../../src/ui/cluster/chart-history.ts'
-import { TestCluster } from '../e2e/support/cluster.ts'
+import { patientElections, TestCluster } from '../e2e/support/cluster.ts'
 import { eventually } from '../e2e/support/eventually.ts'
 import type { NodeProcess } from '../e2e/support/node-process.ts'
 import { freePorts } from '../e2e/support/ports.ts'
@@ -16,7 +16,7 @@ import { statusOf } from './support/status.ts'
 
 // One browser and one cluster for the whole file: their start is most of what it costs.
 const browser = await openBrowser(t)
-const cluster = await TestCluster.formed(t, { size: 3 })
+const cluster = await TestCluster.formed(t, { size: 3, flags: patientElections })
 
 /** The dashboard of a node, which has shown the cluster. Null where there is no browser: the test is skipped then. */
 async function openOn(t: Test, id: number, options = {}): Promise<Dashboard | null> {

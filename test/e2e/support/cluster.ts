@@ -13,6 +13,9 @@ export interface ClusterOptions extends Pick<NodeOptions, 'flags' | 'command' | 
   readonly withLinks?: boolean
 }
 
+/** Flags of a node with which a busy machine elects nobody between two steps of a test: it may keep a process waiting for half a second. */
+export const patientElections: readonly string[] = ['--heartbeat', '100ms', '--election-timeout', '1s-2s']
+
 /** Nodes on the loopback interface, each with its own process and directory, numbered from 1. */
 export class TestCluster {
   readonly nodes: NodeProcess[] = []

@@ -30,20 +30,6 @@ export async function codeIn(name: string, language: string): Promise<string> {
   return blocks.map(({ code }) => code).join('\n')
 }
 
-/** The code of the first block under a heading of a page, in the language of the shell. */
-export async function codeUnder(name: string, heading: string): Promise<string> {
-  const [first] = await blocksUnder(name, heading)
-  if (first === undefined) throw new Error(`${name} has no commands under "${heading}"`)
-  return first
-}
-
-/** The code of each block between a heading of a page and the next one, in the language of the shell. */
-export async function blocksUnder(name: string, heading: string): Promise<readonly string[]> {
-  const text = await readFile(join(root, name), 'utf8')
-  const [, section = ''] = new RegExp(`^#+ ${heading}\n([\\s\\S]*?)(?=^##|(?![\\s\\S]))`, 'm').exec(text) ?? []
-  return blocksOf(section).flatMap(({ language, code }) => (language === 'sh' ? [code] : []))
-}
-
 /** The lines that Markdown takes for code because of their indentation. */
 function indentedCode(text: string): readonly string[] {
   const prose = text.replaceAll(/^```[\s\S]*?^```$/gm, '')

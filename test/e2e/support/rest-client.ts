@@ -90,7 +90,8 @@ export class RestClient {
     const headers = { ...type, ...options.headers, ...length }
     return await new Promise((resolve, reject) => {
       const fail = (error: NodeJS.ErrnoException): void => {
-        const message = `${method} ${this.origin}${path}: ${error.message}`
+        const where = outgoing.reusedSocket ? ' on a connection that was used before' : ''
+        const message = `${method} ${this.origin}${path}: ${error.message}${where}`
         reject(new Unanswered(message, error.code === 'ECONNREFUSED'))
       }
       const timeout = options.silenceMsMax ?? silenceMsMaxDefault

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { TestCluster } from '../../e2e/support/cluster.ts'
+import { patientElections, TestCluster } from '../../e2e/support/cluster.ts'
 import { eventually } from '../../e2e/support/eventually.ts'
 import type { NodeProcess } from '../../e2e/support/node-process.ts'
 import { openBrowser } from '../../support/browser.ts'
@@ -40,7 +40,7 @@ async function takePictures(owner: Owner, directory: string): Promise<void> {
   const browser = await openBrowser(owner)
   if (browser === null)
     throw new Error('Pictures need Chromium, which is not installed here: apt-get install chromium.')
-  const cluster = await TestCluster.formed(owner, { size: 3 })
+  const cluster = await TestCluster.formed(owner, { size: 3, flags: patientElections })
   const leader = await cluster.leader()
   for (const value of checkouts) await put(leader, 'app/checkout', JSON.stringify(value))
   for (const key of others) await put(leader, key, key)

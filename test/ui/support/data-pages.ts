@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { TestCluster } from '../../e2e/support/cluster.ts'
+import { patientElections, TestCluster } from '../../e2e/support/cluster.ts'
 import type { RestClient } from '../../e2e/support/rest-client.ts'
 import { openBrowser, withoutBrowser } from '../../support/browser.ts'
 import { Dashboard, type DashboardOptions } from './dashboard.ts'
@@ -36,7 +36,7 @@ type PageTest = (name: string, body: Body, options?: DashboardOptions) => void
  */
 export async function testsOfPages(): Promise<PageTest> {
   const browser = await openBrowser(t)
-  const cluster = browser === null ? null : await TestCluster.formed(t, { size: 3 })
+  const cluster = browser === null ? null : await TestCluster.formed(t, { size: 3, flags: patientElections })
   return (name, body, options = {}) => {
     void t.test(name, async (t) => {
       if (browser === null || cluster === null) return withoutBrowser(t)
