@@ -254,21 +254,27 @@ export class Replication {
     }
   }
 
+  /** A removed node gets nothing beyond the entry that removed it: what follows is not for it, and its build may be too old to read it. */
   private pump(progress: Progress): void {
-    const { log, options } = this.raft
+    const { log } = this.raft
     if (progress.mode === 'snapshot') return this.pumpSnapshot(progress)
+    const end = progress.leaving?.index ?? log.lastIndex
     while (progress.hasRoom(this.window)) {
       const { next, mode } = progress
-      if (mode === 'replicate' && next > log.lastIndex) return
+      if (mode === 'replicate' && next > end) return
       if (next <= log.purgedIndex) return this.turnToSnapshot(progress)
-      const { last, bytes } =
-        next > log.lastIndex
-          ? { last: logIndex(next - 1), bytes: 0 }
-          : log.sizes.messageEnd(next, options.appendBytesMax, options.appendEntriesMax)
+      const { last, bytes } = next > end ? { last: logIndex(next - 1), bytes: 0 } : this.messageEnd(next, end)
       this.send(progress, logIndex(next - 1), last)
       if (mode === 'replicate') progress.sentEntries(last, bytes, this.raft.now)
       else progress.sentProbe(bytes, this.raft.now)
     }
+  }
+
+  /** Where a message that begins with entry `first` ends, at `end` at the latest, and about how many bytes it has. */
+  private messageEnd(first: LogIndex, end: LogIndex): { readonly last: LogIndex; readonly bytes: number } {
+    const { log, options } = this.raft
+    const { last, bytes } = log.sizes.messageEnd(first, options.appendBytesMax, options.appendEntriesMax)
+    return { last: logIndex(Math.min(last, end)), bytes }
   }
 
   /**
@@ -283,11 +289,11 @@ export class Replication {
     this.pumpSnapshot(progress)
   }
 
-  /** The state goes only to a node that answers. After each failure the next attempt comes later. */
+  /** The state goes only to a member that answers. After each failure the next attempt comes later. */
   private pumpSnapshot(progress: Progress): void {
     const { raft } = this
-    const { snapshot, heardAt, id, session } = progress
-    if (snapshot.since !== null || raft.now < snapshot.retryAt) return
+    const { snapshot, heardAt, id, session, leaving } = progress
+    if (leaving !== null || snapshot.since !== null || raft.now < snapshot.retryAt) return
     if (heardAt === null || raft.now > heardAt + raft.options.electionTimeoutMsMax) return
     progress.sentSnapshot(raft.applied, raft.now)
     raft.outbox.snapshot({ to: id, session, vote: this.vote })

@@ -454,6 +454,30 @@ t.test('a removed follower that cannot be reached is let go one election timeout
   t.ok(cluster.commit(node, 1, [1, 2]))
 })
 
+t.test('a removed node is sent nothing beyond the entry that removed it', async (t) => {
+  const propose = (solo: Solo): unknown => solo.do((raft, now) => raft.propose(now, { count: 1, body: bodyOf(['x']) }))
+  const farthest = (solo: Solo, to: number): number => Math.max(...solo.sent('append-plan', to).map(({ last }) => last))
+  const options = { membership: membership([[1, 2, 3]], [4]) }
+  const close = leader(options)
+  change(close, { type: 'remove-learner', id: id(4) })
+  propose(close)
+  t.same([farthest(close, 2), farthest(close, 4)], [5, 4], 'before it has answered')
+  close.ack(4)
+  for (const from of [2, 3]) close.ack(from)
+  t.equal(close.committed, 5)
+  t.equal(farthest(close, 4), 4, 'nor once that is committed')
+  t.match(close.sent('append-plan', 4).at(-1), { committed: 5, last: 4 }, 'its removal is told as committed')
+
+  const behind = new Solo({ log: ['0.0', '1.2', '1.2'], vote: '1.2!', ...options, raft: { appendBytesMax: 1e6 } })
+  behind.advance(300)
+  behind.elect(2, 3)
+  for (const from of [2, 3]) behind.ack(from)
+  change(behind, { type: 'remove-learner', id: id(4) })
+  propose(behind)
+  behind.conflict(4, '0.0@0')
+  t.match(behind.sent('append-plan', 4).at(-1), { prev: logId('0.0@0'), last: 4 }, 'one whose log has to be found')
+})
+
 t.test('a node that comes back is a new session: what it acknowledged before it left proves nothing', async (t) => {
   const solo = leader({ membership: membership([[1, 2, 3]], [4]) })
   const old = solo.do((raft, now) => raft.propose(now, { count: 1, body: bodyOf(['x']) }))

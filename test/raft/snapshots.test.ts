@@ -531,6 +531,27 @@ t.test('a node that is removed meanwhile holds nothing', async (t) => {
   t.equal(purged(solo), '2.1@13')
 })
 
+t.test('a node that is removed is sent no state: it would hold what came after its removal', async (t) => {
+  const options = { membership: membership([[1, 3]], [2]) }
+  const remove = (solo: Solo): unknown =>
+    solo.do((raft, now) => raft.changeMembership(now, { type: 'remove-learner', id: id(2) }, null))
+  const before = leader(options)
+  before.ack(3)
+  remove(before)
+  before.conflict(2, null)
+  t.same(before.snapshots, [])
+
+  const during = leader(options)
+  during.ack(3)
+  during.conflict(2, null)
+  t.match(during.snapshots, [{ to: 2 }])
+  remove(during)
+  during.clear()
+  during.do((raft, now) => raft.snapshotReport(now, id(2), 1, 'failed'))
+  during.elapse(1000)
+  t.same(during.snapshots, [], 'nor again')
+})
+
 // --- recovery and restart -------------------------------------------------------------------------------------------
 
 const voteRequest = {

@@ -87,6 +87,7 @@ export class SimCluster {
       onSend: (...parts) => oracles.onSend(...parts),
       onState: (...parts) => oracles.onState(...parts),
       onStart: (...parts) => oracles.onStart(...parts),
+      onOpen: (...parts) => oracles.onOpen(...parts),
       onWipe: (...parts) => oracles.onWipe(...parts),
       onMoment: (...parts) => this.listener?.onMoment(...parts),
       onFault: (machine) => this.listener?.onExit(machine),

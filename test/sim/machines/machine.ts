@@ -51,6 +51,8 @@ export interface MachineObserver {
   onStep(machine: Machine, step: CoreStep): void
   onState(machine: Machine, image: StateImage): void
   onStart(machine: Machine): void
+  /** The node has read its disks. */
+  onOpen(machine: Machine, node: Node): void
   onWipe(machine: Machine): void
   onMoment(machine: Machine, moment: CrashMoment, stream: SnapshotStream | null): void
   /** The process has stopped on its own. */
@@ -223,6 +225,7 @@ export class Machine {
         this.bug?.plant?.(node)
         // The node can start with the damage that was done, so it has no excuse for refusing later.
         this.damaged = false
+        this.observer.onOpen(this, node)
       },
       (error: unknown) => this.exit(process, asError(error)),
     )

@@ -1,3 +1,4 @@
+import type { Node } from '../../../src/node/node.ts'
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { LogId } from '../../../src/raft/index.ts'
@@ -17,6 +18,8 @@ export interface Oracle {
   /** The state store shows `image` from now on. */
   onState?(machine: Machine, image: StateImage): void
   onStart?(machine: Machine): void
+  /** The node has read its disks. */
+  onOpen?(machine: Machine, node: Node): void
   /** The data directory was lost. Promises that the machine made before do not bind the new node. */
   onWipe?(machine: Machine): void
 }

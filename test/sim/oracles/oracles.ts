@@ -1,3 +1,4 @@
+import type { Node } from '../../../src/node/node.ts'
 import type { LogWrite } from '../../../src/ports/log-store.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import type { LogId } from '../../../src/raft/index.ts'
@@ -95,6 +96,10 @@ export class Oracles implements Required<Oracle> {
 
   onStart(machine: Machine): void {
     this.each((oracle) => oracle.onStart?.(machine))
+  }
+
+  onOpen(machine: Machine, node: Node): void {
+    this.each((oracle) => oracle.onOpen?.(machine, node))
   }
 
   onWipe(machine: Machine): void {

@@ -1,3 +1,4 @@
+import type { Node } from '../../../src/node/node.ts'
 import type { PeerMessage } from '../../../src/ports/transport.ts'
 import { sameLogId } from '../../../src/raft/index.ts'
 import type { Machine } from '../machines/machine.ts'
@@ -8,7 +9,7 @@ import type { Oracle } from './oracle.ts'
 /**
  * A node that lost its data has forgotten its promises. Its votes and acknowledgements must not count until it has been removed
  * and added again as a new node (docs/internals/raft.md, Membership). The simulator loses data only when every member has
- * recorded the node's incarnation.
+ * recorded the node's incarnation. Who has recorded it knows it after a restart.
  */
 export class WipedVoters implements Oracle {
   /** The incarnation that last took part in each cluster, by cluster and node. */
@@ -20,6 +21,18 @@ export class WipedVoters implements Oracle {
     if (before !== null && sameLogId(view.effective.logId, before.effective.logId)) return
     for (const [id, { incarnation }] of view.effective.membership.nodes) {
       if (incarnation !== undefined) this.admitted.add(`${machine.clusterId}/${id}/${incarnation}`)
+    }
+  }
+
+  onOpen(machine: Machine, { replica: { peers, ownCluster, raft } }: Node): void {
+    if (ownCluster.id === null) return
+    for (const id of raft.effectiveMembership.membership.nodes.keys()) {
+      const written = machine.remembers(id)
+      if (id === machine.id || written === null || peers.incarnationOf(id) !== null) continue
+      throw new Violation(
+        'wiped-voter',
+        `${machine.name} has written down that n${id} is ${written}, and does not know it after its start`,
+      )
     }
   }
 

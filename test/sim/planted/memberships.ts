@@ -100,7 +100,7 @@ export const membershipBugs: readonly PlantedBug[] = [
   {
     name: 'incarnations-forgotten',
     says: 'peers forget at their restart who a node was',
-    seedsMax: 1000,
+    seedsMax: 200,
     wrapPeers: (peers) => new ForgetsIncarnations(peers),
   },
 ]

@@ -182,4 +182,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'the simulator: a machine that went on early, because the faults ended, was taken to have stood still until later',
   },
+  {
+    seed: 83000017750,
+    found:
+      'a removed node was sent what came after its removal, and carried out a raise of the feature level that it did not know',
+  },
 ]
