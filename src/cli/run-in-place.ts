@@ -70,7 +70,7 @@ async function ended(child: ChildProcess, stop: AbortSignal, complain: (text: st
 
 /** The command is told of what would end this process. This one stays. */
 function passSignals(send: (signal: NodeJS.Signals) => void): () => void {
-  const witness = new Witness()
+  const witness = new Witness(passedOn)
   // What was sent to the whole group has come to the command as well, and a second signal would mean something else.
   const pass = (signal: NodeJS.Signals): void =>
     void witness.isForThisAlone(signal).then((isForThisAlone) => {

@@ -1,21 +1,28 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
+import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { limits } from '../limits.ts'
 
-type Cat = ChildProcessByStdio<Writable, Readable, null>
+type Shell = ChildProcessByStdio<Writable, Readable, null>
 
 /**
  * A process that shows whether a signal was sent to this process alone, or to its whole group, as a terminal sends Ctrl-C and a service manager
- * ends a service. It echoes what it is told until a signal ends it, and another one takes its place. It ends with this process, as its input does.
+ * ends a service. It writes down the signals that come to it, and echoes what it is told. It ends with this process, as its input does. When a signal
+ * ends it, which is so until it is set up, another one takes its place.
  */
 export class Witness {
-  private cat: Cat | null = null
-  /** When each signal has last ended a witness. */
-  private readonly seen = new Map<NodeJS.Signals, number>()
+  private readonly signals: readonly NodeJS.Signals[]
+  private shell: Shell | null = null
+  /** When each signal has last come to a witness. */
+  private readonly seen = new Map<string, number>()
   private readonly open = new Set<NodeJS.Signals>()
+  /** Who waits for an echo, by the word of it. */
+  private readonly waiting = new Map<string, () => void>()
+  private asked = 0
 
-  constructor() {
+  constructor(signals: readonly NodeJS.Signals[]) {
+    this.signals = signals
     this.begin()
   }
 
@@ -29,7 +36,7 @@ export class Witness {
     this.open.add(signal)
     try {
       if (!this.wasSeen(signal, since)) await delay(limits.signalPauseMs)
-      if (!this.wasSeen(signal, since) && this.cat !== null) await echoed(this.cat)
+      if (!this.wasSeen(signal, since) && this.shell !== null) await this.echoed(this.shell)
       return !this.wasSeen(signal, since)
     } finally {
       this.open.delete(signal)
@@ -37,9 +44,9 @@ export class Witness {
   }
 
   end(): void {
-    const { cat } = this
-    this.cat = null
-    cat?.kill('SIGKILL')
+    const { shell } = this
+    this.shell = null
+    shell?.kill('SIGKILL')
   }
 
   private wasSeen(signal: NodeJS.Signals, since: number): boolean {
@@ -47,46 +54,58 @@ export class Witness {
   }
 
   private begin(): void {
-    const cat = started()
-    if (cat === null) return
-    this.cat = cat
+    const shell = started(this.signals)
+    if (shell === null) return
+    this.shell = shell
     const onEnd = (signal: NodeJS.Signals | null): void => {
-      if (this.cat !== cat) return
-      this.cat = null
+      for (const resolve of this.waiting.values()) resolve()
+      this.waiting.clear()
+      if (this.shell !== shell) return
+      this.shell = null
       if (signal === null) return
       this.seen.set(signal, performance.now())
       this.begin()
     }
-    cat.on('error', () => onEnd(null))
-    cat.stdin.on('error', () => undefined)
-    cat.stdout.resume()
-    cat.on('exit', (_code, signal) => onEnd(signal))
+    // It follows as well when there is no such program.
+    shell.on('error', () => onEnd(null))
+    shell.on('exit', (_code, signal) => onEnd(signal))
+    shell.stdin.on('error', () => undefined)
+    createInterface(shell.stdout).on('line', (line) => this.onLine(line))
+  }
+
+  private onLine(line: string): void {
+    const resolve = this.waiting.get(line)
+    this.waiting.delete(line)
+    if (resolve === undefined) this.seen.set(line, performance.now())
+    else resolve()
+  }
+
+  /** Resolves when the witness has echoed, or is gone: a signal that came to it before is written down by then. */
+  private async echoed(shell: Shell): Promise<void> {
+    this.asked += 1
+    const word = `${this.asked}`
+    await new Promise<void>((resolve) => {
+      this.waiting.set(word, resolve)
+      shell.stdin.write(`${word}\n`)
+    })
   }
 }
 
 /** Null: the system has no room for another process. */
-function started(): Cat | null {
+function started(signals: readonly NodeJS.Signals[]): Shell | null {
   try {
-    const cat: Cat = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore'] })
-    cat.on('error', () => undefined)
+    const shell: Shell = spawn('sh', ['-c', script(signals)], { stdio: ['pipe', 'pipe', 'ignore'] })
+    shell.on('error', () => undefined)
     // It has no streams when there are no descriptors left for them.
-    return (cat.stdin as Writable | undefined) === undefined ? null : cat
+    return (shell.stdin as Writable | undefined) === undefined ? null : shell
   } catch {
     return null
   }
 }
 
-/** Resolves when the witness has echoed, or is gone: a signal that came to it as well ends it before it can echo. */
-async function echoed(cat: Cat): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const settle = (): void => {
-      cat.stdout.off('data', settle)
-      cat.off('close', settle)
-      resolve()
-    }
-    cat.stdout.on('data', settle)
-    // It also follows when there was no such program to begin.
-    cat.on('close', settle)
-    cat.stdin.write('\n')
-  })
+/** A shell carries a trap out before its next command. Some give up a `read` for it, with a result like that for the end of the input. */
+function script(signals: readonly NodeJS.Signals[]): string {
+  const traps = signals.map((signal) => `trap 'told=1; echo ${signal}' ${signal.slice('SIG'.length)}`)
+  const echo = 'while :; do told=; if read -r word; then echo "$word"; elif [ -z "$told" ]; then exit; fi; done'
+  return [...traps, echo].join('\n')
 }

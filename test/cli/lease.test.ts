@@ -261,6 +261,15 @@ t.test('a signal comes to the command once, whoever it was sent to', async (t) =
   process.kill(pid, 'SIGUSR2')
   process.kill(-pid, 'SIGUSR2')
   await seen('SIGUSR2')
+  // No time between them in which anything could be made ready for the second one.
+  const together = ['SIGQUIT', 'SIGUSR1'] as const
+  for (const signal of together) process.kill(-pid, signal)
+  const came = await until('both', async () => {
+    const words = (await readFile(file, 'utf8')).trim().split(' ').slice(told.length)
+    return words.length >= together.length ? words : null
+  })
+  t.same(new Set(came), new Set(together))
+  told.push(...came)
   await delay(2 * limits.sameSignalMs)
   for (const signal of ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
     process.kill(pid, signal)
