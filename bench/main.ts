@@ -1,6 +1,7 @@
 import { loadavg } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { toError } from '../src/lib/to-error.ts'
 import { apply } from './apply.ts'
 import { backup } from './backup.ts'
 import { bulk } from './bulk.ts'
@@ -50,6 +51,9 @@ const benches: Readonly<Record<string, RunnableBench>> = {
   growth: runnable(growth),
 }
 
+/** How often a bench is begun before it has failed. */
+const ATTEMPTS = 3
+
 const USAGE = `npm run bench -- [name...] [--smoke | --quick | --full] [--keys N] [--value-bytes N] [--repeat N] [--results DIR]
 names: ${Object.keys(benches).join(', ')}`
 
@@ -73,6 +77,18 @@ function whole(name: string, written: string | undefined): number | undefined {
   if (written === undefined) return undefined
   if (!/^[1-9]\d{0,8}$/.test(written)) complain(`--${name} ${written} is no whole number from 1 on`)
   return Number(written)
+}
+
+/** Another leader in the middle makes figures worthless, and a busy machine has them now and then. So a bench that breaks off is begun anew. */
+async function measureQuietly(name: string): Promise<Figure[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return (await benches[name]?.run(size, given)) ?? []
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error
+      process.stderr.write(`${name} broke off, and begins anew: ${toError(error).message}\n`)
+    }
+  }
 }
 
 const { values, positionals } = readCommand()
@@ -102,7 +118,7 @@ if (size === 'smoke') shareClusters()
 for (const name of names) {
   const begun = performance.now()
   try {
-    const measured = (await benches[name]?.run(size, given)) ?? []
+    const measured = await measureQuietly(name)
     figures.push(...measured)
     printTable(name, measured)
     const saved = [save({ startedAt, command, machine: where, figures }, directory)]
@@ -112,7 +128,7 @@ for (const name of names) {
     process.stdout.write(`${seconds} s, load average ${loadavg()[0]?.toFixed(1)}; saved ${saved.join(' ')}\n`)
   } catch (error) {
     // The others are still worth their time.
-    process.stderr.write(`${name} failed: ${error instanceof Error ? error.stack : String(error)}\n`)
+    process.stderr.write(`${name} failed: ${toError(error).stack ?? ''}\n`)
     process.exitCode = 1
   }
 }

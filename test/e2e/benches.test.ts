@@ -19,7 +19,13 @@ t.test('every bench runs, with the smallest settings', { timeout: PATIENCE_MS },
   await run('npm', ['run', '--silent', 'programs'], { cwd: root, timeout: PATIENCE_MS })
   const main = join(root, 'build/bench/main.js')
   const words = [main, '--smoke', '--results', directory]
-  const { stdout, stderr } = await run(process.execPath, words, { cwd: root, timeout: PATIENCE_MS })
+  const { stdout, stderr } = await run(process.execPath, words, { cwd: root, timeout: PATIENCE_MS }).catch(
+    (error: { readonly stdout: string; readonly stderr: string; readonly signal: string | null }) => {
+      const told = error.stderr.split('\n').filter((line) => / (failed|broke off)\b/.test(line))
+      t.fail(`${error.signal ?? 'exit code 1'}: ${told.join('; ')}`)
+      return error
+    },
+  )
   const [, file = ''] = /saved (\S+\.json)/.exec(stdout) ?? []
   const [{ figures, machine }] = JSON.parse(readFileSync(file, 'utf8')) as [Run]
   const benches = new Set(figures.map(({ bench }) => bench))
