@@ -587,9 +587,39 @@ t.test('noise behind a request that is being worked on is not taken for its answ
   services.keys.beforePiece = async () => promise
   const opened = connection()
   opened.send(`${head('GET /kv HTTP/1.1', host)}noise\r\n\r\n`)
-  t.equal(await opened.untilClosed(), '', 'closed without a word')
+  await eventually(() => services.keys.openScans === 1, 'the scan has begun')
+  opened.send(head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1') + 'x')
   resolve()
-  await eventually(() => services.keys.openScans === 0, 'the scan is closed')
+  const text = await opened.untilClosed()
+  t.match(
+    text,
+    /^HTTP\/1\.1 200 OK\r\n[^]*"key":"a"[^]*HTTP\/1\.1 400 [^]*"code":"invalid-request"/,
+    'each has its answer',
+  )
+  t.equal(services.keys.openScans, 0, 'the scan is closed')
+  t.equal((await inject({ url: '/kv/a' })).body, 'value', 'what follows the noise is no request')
+})
+
+t.test('who sends more than was announced is answered first, and told then', async (t) => {
+  const { connection, inject } = await serve(t)
+  const put = (value: string, ...more: string[]): string =>
+    head('PUT /kv/a HTTP/1.1', host, 'Content-Length: 1', ...more) + value
+  const one = connection()
+  one.send(put('ab'))
+  t.match(await one.untilClosed(), /^HTTP\/1\.1 200 OK\r\n[^]*HTTP\/1\.1 400 [^]*"code":"invalid-request"/)
+  t.equal((await inject({ url: '/kv/a' })).body, 'a')
+  const closing = connection()
+  closing.send(put('cd', last))
+  const text = await closing.untilClosed()
+  t.match(text, /^HTTP\/1\.1 200 OK\r\n/)
+  t.equal(text.match(/HTTP\/1\.1 /g)?.length, 1, 'nothing follows the answer that ends the connection')
+  for (const begins of [false, true]) {
+    const watching = connection()
+    watching.send(head('GET /watch?prefix= HTTP/1.1', host))
+    if (begins) await watching.until((text) => text.includes('200 OK'))
+    watching.send('noise\r\n\r\n')
+    t.notMatch(await watching.untilClosed(), /HTTP\/1\.1 400/, 'an answer without an end has no other behind it')
+  }
 })
 
 function fill(api: CheckedApi, count: number, bytes: number): void {

@@ -76,10 +76,8 @@ t.test('a node that comes online in a pristine state is a learner, completely pa
     await refused(c.on(id).addLearner(specOf(2)), 'not-initialized')
     t.throws(() => c.on(id).membership(), { code: 'not-initialized' })
     t.throws(() => c.on(id).campaign(), { code: 'not-initialized' })
-    t.ok(
-      (await c.on(id).ready()).some(({ ok }) => !ok),
-      'it is not ready',
-    )
+    const member = (await c.on(id).ready()).find(({ name }) => name === 'member')
+    t.match(member, { ok: false, detail: /POST \/cluster\/initialize/ }, 'it is not ready, and says what it needs')
   }
 })
 

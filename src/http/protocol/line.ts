@@ -4,9 +4,11 @@ import { ApiRequest, type BodyLine } from './api-request.ts'
 import type { AnswerLine, ApiResponse } from './api-response.ts'
 import { RequestCourse, type CourseJudge } from './request-course.ts'
 import { keepsHold } from './key-write.ts'
+import type { LastAnswer } from './raw-failure.ts'
 import { Reading } from './reading.ts'
 import type { RequestCounts } from './request-counts.ts'
 import { isSafeMethod } from './safe-method.ts'
+import { Taking } from './taking.ts'
 import type { Deferrable } from './turns.ts'
 
 export type Handler = (request: ApiRequest, response: ApiResponse) => void
@@ -17,7 +19,7 @@ export interface LineDependencies {
   readonly handler: Handler
   /** Null: nobody wants to know how long requests take. */
   readonly slow: CourseJudge | null
-  readonly counts: Pick<RequestCounts, 'onAnswer'>
+  readonly counts: Pick<RequestCounts, 'onAnswer' | 'onUnread'>
   /** The connection holds so many bytes of answers more than before (fewer when negative). */
   readonly onHeld: (bytes: number) => void
   /** Whether there is room for `bytes` more of bodies, and functions that take it and give it back. */
@@ -38,14 +40,6 @@ interface Exchange {
   readonly handler: Handler
 }
 
-/** How fast a client takes its answers: moments of the clock, and the bytes that the connection had taken by then. */
-interface Taking {
-  since: number
-  bytes: number
-  progressAt: number
-  progressBytes: number
-}
-
 /**
  * One connection of a client, and the order of its requests (RFC 9112, 9.3.2). Safe requests run side by side, up to a maximum.
  * A request that may change something begins when all requests before it are answered, and no later one begins before it is
@@ -53,6 +47,7 @@ interface Taking {
  */
 export class Line implements AnswerLine, BodyLine, Deferrable {
   readonly socket: Socket
+  readonly taking: Taking
   private readonly deps: LineDependencies
   private readonly reading: Reading
   /** Requests that wait for their turn. */
@@ -75,12 +70,11 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   /** No further request on this connection is answered. */
   private isClosing = false
   private isClosed = false
-  /** The client was told that what it sends cannot be read, which answers whatever was arriving. */
+  /** What the client sends cannot be read, or came too late: it is not read as requests any more. */
+  private isDeaf = false
+  /** The client was told so, which answers whatever was arriving. */
   private isCutShort = false
   private endedAt: number | null = null
-  private taking: Taking | null = null
-  /** Answers without an end. */
-  private continuous = 0
   /** Called if the connection closes before an answer has left, one for each such answer. */
   private readonly undelivered = new Set<() => void>()
   private lingering: { readonly since: number; readonly bytes: number } | null = null
@@ -88,6 +82,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   constructor(socket: Socket, deps: LineDependencies) {
     this.socket = socket
     this.deps = deps
+    this.taking = new Taking(socket)
     this.reading = new Reading(socket)
     socket.on('end', () => (this.endedAt = deps.now()))
     socket.on('close', () => this.onClose())
@@ -112,7 +107,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   }
 
   get isEnding(): boolean {
-    return this.isClosing
+    return this.isClosing || this.isDeaf
   }
 
   /** Whether leases or locks were kept on it, so that it must not rest for long. */
@@ -211,8 +206,8 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   }
 
   onContinuous(count: 1 | -1): void {
-    this.continuous += count
-    this.taking = null
+    this.taking.onContinuous(count)
+    this.endIfEndless()
   }
 
   onUndelivered(response: ApiResponse, then: () => void): void {
@@ -225,42 +220,27 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
     })
   }
 
-  /** Sends `text` and ends the connection. */
-  endWith(text: string): void {
-    this.isCutShort = true
-    this.socket.write(text)
-    this.closeInStages()
-  }
-
-  /** Measures how fast the client takes its answers; call it at intervals. `bytesMin`: how much it must take to restart its time. */
-  watch(now: number, bytesMin: number): void {
-    const { socket, taking } = this
-    if (socket.writableLength === 0) {
-      this.taking = null
-      return
+  /** Reads no more requests, answers those that have arrived in full, then sends this one and ends the connection. */
+  endWith({ status, text }: LastAnswer): void {
+    this.isDeaf = true
+    this.dropInput()
+    this.endIfEndless()
+    const owed = new Set([...this.open].filter(({ req }) => req.complete))
+    const end = (): void => {
+      // One of them may have ended the connection.
+      if (owed.size > 0 || this.isClosed || this.lingering !== null) return
+      this.isCutShort = true
+      this.deps.counts.onUnread(status)
+      this.socket.write(text)
+      this.closeInStages()
     }
-    const bytes = socket.bytesWritten - socket.writableLength
-    if (taking === null) {
-      this.taking = { since: now, bytes, progressAt: now, progressBytes: bytes }
-      return
+    for (const response of owed) {
+      response.once('close', () => {
+        owed.delete(response)
+        end()
+      })
     }
-    if (bytes > taking.progressBytes) {
-      taking.progressAt = now
-      taking.progressBytes = bytes
-    }
-    if (bytes - taking.bytes < bytesMin) return
-    taking.since = now
-    taking.bytes = bytes
-  }
-
-  /** How long the client has taken less than it must; 0 while nothing waits for the client. */
-  slowMs(now: number): number {
-    return this.taking === null || this.continuous > 0 ? 0 : now - this.taking.since
-  }
-
-  /** How long the client has taken nothing at all. */
-  idleMs(now: number): number {
-    return this.taking === null ? 0 : now - this.taking.progressAt
+    end()
   }
 
   /** Whether a client that has been sent its last answer has had enough time to read it. */
@@ -357,16 +337,26 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
     socket.once('end', () => {
       if (socket.writableFinished) socket.destroy()
     })
-    socket.resume()
-    // The socket reads again, but the parser is detached: whatever still arrives is not treated as a request.
-    setImmediate(() => {
-      socket.removeAllListeners('data')
-      socket.on('data', () => {})
-    })
+    this.dropInput()
     // Node stops reading until its writes have drained. It resumes on the drain only if the socket has not been ended.
     if (socket.writableNeedDrain) socket.once('drain', () => this.endOwnSide())
     else this.endOwnSide()
     this.deps.onLingering(this)
+  }
+
+  /** The socket reads on, but the parser is detached: whatever still arrives is not treated as a request. */
+  private dropInput(): void {
+    const { socket } = this
+    socket.resume()
+    setImmediate(() => {
+      socket.removeAllListeners('data')
+      socket.on('data', () => {})
+    })
+  }
+
+  /** What is to be said last has to wait for the answers before it: not for one without an end. */
+  private endIfEndless(): void {
+    if (this.isDeaf && this.taking.isContinuous) this.socket.destroy()
   }
 
   private endOwnSide(): void {

@@ -74,7 +74,7 @@ export class Lines {
     this.rests = new Rests(refusedRests, now)
     this.briefRests = new Rests({ ...refusedRests, msMax: refusedRests.ms }, now)
     this.turns = new Turns(turns, now, () => this.lines.values())
-    rooms.answers.onFull = () => this.endIdle((line) => line.idleMs(now()))
+    rooms.answers.onFull = () => this.endIdle((line) => line.taking.idleMs(now()))
     rooms.bodies.onFull = () => this.endIdle((line) => line.bodyIdleMs(now()))
   }
 
@@ -125,8 +125,7 @@ export class Lines {
     }
     const words = lastWordsFor(error, socket)
     if (words === null || line === undefined) return void socket.destroy()
-    this.counts.onUnread(words.status)
-    line.endWith(words.text)
+    line.endWith(words)
   }
 
   private open(socket: Socket, handler: Handler): void {
@@ -191,8 +190,8 @@ export class Lines {
   private endSlow(): void {
     const now = this.now()
     for (const line of this.lines.values()) {
-      line.watch(now, limits.httpAnswerTakenBytesMin)
-      if (line.slowMs(now) > this.options.answerStallTimeoutMs) line.socket.destroy()
+      line.taking.watch(now, limits.httpAnswerTakenBytesMin)
+      if (line.taking.slowMs(now) > this.options.answerStallTimeoutMs) line.socket.destroy()
     }
   }
 

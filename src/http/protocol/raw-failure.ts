@@ -23,10 +23,10 @@ const { httpChunkExtensionsBytesMax: extensionsMax } = limits
 
 /**
  * The answer to bytes that are no HTTP request, sent before the connection ends: whatever follows them cannot be parsed. Null:
- * no answer.
+ * no answer is possible.
  */
 export function lastWordsFor(error: ClientError, socket: Socket): LastAnswer | null {
-  if (error.code === 'ECONNRESET' || !socket.writable || isOwedAnother(socket)) return null
+  if (error.code === 'ECONNRESET' || !socket.writable || hasBegunToAnswer(socket)) return null
   return lastAnswerOf(requestErrorOf(error))
 }
 
@@ -55,13 +55,10 @@ function lastAnswerOf(error: RequestError): LastAnswer {
   return { status, text: [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`, ...lines, '', text].join('\r\n') }
 }
 
-/**
- * Whether the next answer on this socket belongs to another request: one that is partly answered, or one that arrived in full
- * and is in progress. A message sent here would be taken for its answer.
- */
-function isOwedAnother(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
+/** Whether a request that has not arrived in full is partly answered: a message sent here would be taken for the rest of that answer. */
+function hasBegunToAnswer(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
   const response = socket._httpMessage
-  return response !== undefined && response !== null && (response.headersSent || response.req.complete)
+  return response !== undefined && response !== null && response.headersSent && !response.req.complete
 }
 
 /** What is wrong with the bytes that the parser refused, or did not get. */

@@ -50,17 +50,25 @@ export class Health implements NodeHealth {
   }
 
   async ready(): Promise<readonly HealthCheck[]> {
-    const { replica, serving } = this.deps
-    const state = serving.state()
-    const view = replica.raft.view()
-    const member = state !== 'removed' && state !== 'shutdown' && view.effective.logId !== null
+    const view = this.deps.replica.raft.view()
     const checks: HealthCheck[] = [
       ...this.live(),
-      { name: 'member', ok: member, detail: member ? state : `state ${state}, not a member of a cluster` },
+      this.memberCheck(),
       { name: 'leader', ok: view.leader !== null, detail: view.leader === null ? 'none known' : `node ${view.leader}` },
     ]
     if (checks.every(({ ok }) => ok)) checks.push(await this.readCheck())
     return checks
+  }
+
+  private memberCheck(): HealthCheck {
+    const { serving } = this.deps
+    const name = 'member'
+    try {
+      serving.check()
+      return { name, ok: true, detail: serving.state() }
+    } catch (error) {
+      return { name, ok: false, detail: toError(error).message }
+    }
   }
 
   private async readCheck(): Promise<HealthCheck> {
