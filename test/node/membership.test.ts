@@ -520,6 +520,17 @@ t.test('a change asked for without a precondition survives the loss of its leade
   t.match(await call, { joint: false, committed: true, membership: { configs: [[1, 2, 3]] } })
 })
 
+t.test('a voter is removed though the answer is lost, as it may be when the leader removes itself', async (t) => {
+  const { c, leader, followers } = await formed(t, [1, 2, 3], [1, 2, 3])
+  const [asking = 0] = followers
+  drop(c, ({ type, from }) => type === 'control-response' && from === c.at(leader).id)
+  const answer = await c.on(asking).change({ add: [], remove: [leader] }, {}, 30_000)
+  t.match(answer, { joint: false, committed: true, membership: { configs: [followers] } })
+  passAll(c)
+  const again = await refused(c.on(asking).change({ add: [], remove: [leader] }), 'unknown-voter')
+  t.same(again.facts, { id: leader }, 'who asks once more is told')
+})
+
 t.test('requests to the leader survive lost frames and broken connections', async (t) => {
   const { c, leader, followers } = await formed(t, [1, 2, 3, 4], [1, 2, 3])
   const [asking = 0] = followers

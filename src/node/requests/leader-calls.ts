@@ -42,6 +42,8 @@ export interface CallOptions {
   /** Whether carrying it out twice has the same effect as carrying it out once. */
   readonly repeatable: boolean
   readonly behalf: Behalf
+  /** Called when it is asked again though it may have been carried out. */
+  readonly onAgain?: () => void
 }
 
 interface Asked {
@@ -50,9 +52,8 @@ interface Asked {
   readonly behalf: Behalf
 }
 
-interface Call extends Asked {
+interface Call extends Asked, Pick<CallOptions, 'repeatable' | 'onAgain'> {
   readonly requestId: number
-  readonly repeatable: boolean
   readonly deadline: number
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: RequestError) => void
@@ -106,7 +107,7 @@ export class LeaderCalls {
     return answer.value
   }
 
-  private send(name: string, body: unknown, { timeoutMs, repeatable, behalf }: CallOptions): Promise<unknown> {
+  private send(name: string, body: unknown, { timeoutMs, ...options }: CallOptions): Promise<unknown> {
     if (this.closed !== null) return Promise.reject(this.closed)
     if (this.calls.size >= limits.controlCallsMax) {
       return Promise.reject(
@@ -116,7 +117,7 @@ export class LeaderCalls {
     return new Promise((resolve, reject) => {
       const requestId = this.requestIds++
       const deadline = this.deps.clock.now() + timeoutMs
-      this.calls.set(requestId, { requestId, name, body, behalf, repeatable, deadline, resolve, reject, asked: null })
+      this.calls.set(requestId, { requestId, name, body, ...options, deadline, resolve, reject, asked: null })
       this.ask(requestId)
       this.sweep.begin()
     })
@@ -158,9 +159,7 @@ export class LeaderCalls {
   /** The connection to the leader was broken: requests or answers may have been lost. */
   onReconnected(leader: NodeId): void {
     for (const call of this.calls.values()) {
-      if (call.asked !== leader || !call.repeatable) continue
-      call.asked = null
-      this.ask(call.requestId)
+      if (call.asked === leader && call.repeatable) this.askAgain(call)
     }
   }
 
@@ -198,8 +197,13 @@ export class LeaderCalls {
     if (call.asked === this.options.id) return
     const leader = this.deps.leaders.leader()
     if (leader.kind === 'other' && leader.leader === call.asked) return
-    if (!call.repeatable) return this.settle(call, () => call.reject(outcomeUnknown()))
+    if (call.repeatable) this.askAgain(call)
+    else this.settle(call, () => call.reject(outcomeUnknown()))
+  }
+
+  private askAgain(call: Call): void {
     call.asked = null
+    call.onAgain?.()
     this.ask(call.requestId)
   }
 

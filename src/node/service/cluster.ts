@@ -14,7 +14,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { NodeId, TransferOutcome } from '../../raft/index.ts'
 import { nodeId } from '../../raft/index.ts'
 import type { Warrant } from '../requests/warrant.ts'
-import type { Leave } from '../requests/leader-calls.ts'
+import type { CallOptions, Leave } from '../requests/leader-calls.ts'
 import { leaderRequests, type LeaderRequest } from '../requests/leader-requests.ts'
 import type { Changes } from '../membership/changes.ts'
 import type { Bootstrap } from '../membership/bootstrap.ts'
@@ -23,7 +23,7 @@ import type { Condition } from '../requests/conditions.ts'
 import type { Backups } from './backups.ts'
 import { noMembership, type Serving } from './serving.ts'
 import type { Status } from './status.ts'
-import { logIdView, membershipAnswer } from '../membership/api-views.ts'
+import { logIdView, membershipAnswer, votersOfMembership } from '../membership/api-views.ts'
 
 export interface ClusterDependencies {
   readonly self: MemberSpec
@@ -85,8 +85,22 @@ export class Cluster implements ClusterControl {
   }
 
   async changeVoters(change: VoterChange, timeoutMs: number, by: Asker = null): Promise<MembershipAnswer> {
+    const { replica, clock } = this.deps
+    const deadline = clock.now() + timeoutMs
+    const voters = votersOfMembership(replica.raft.effectiveMembership.membership)
     const repeatable = change.ifMembershipAt === null
-    return this.call(leaderRequests.changeVoters, change, { timeoutMs, repeatable, by })
+    let isAgain = false
+    const onAgain = (): void => void (isAgain = true)
+    for (let rest = change; ;) {
+      try {
+        const options = { timeoutMs: Math.max(1, deadline - clock.now()), repeatable, by, onAgain }
+        return await this.call(leaderRequests.changeVoters, rest, options)
+      } catch (error) {
+        const left = isAgain ? withoutDone(rest, voters, error) : null
+        if (left === null) throw error
+        rest = left
+      }
+    }
   }
 
   async addLearner(member: MemberSpec, wait: boolean, timeoutMs: number, by: Asker = null): Promise<LearnerAnswer> {
@@ -158,14 +172,14 @@ export class Cluster implements ClusterControl {
   private async call<Body, Answer>(
     request: LeaderRequest<Body, Answer>,
     body: Body,
-    { timeoutMs, repeatable, by }: { readonly timeoutMs: number; readonly repeatable: boolean; readonly by: Asker },
+    { by, ...options }: Omit<CallOptions, 'behalf'> & { readonly by: Asker },
   ): Promise<Answer> {
     this.deps.serving.check()
     const { leaderCalls, conditions } = this.deps.replica
     if (conditions.isFull)
       throw new RequestError('overloaded', 'too many cluster requests are waiting; try again later')
     const behalf = by === null ? 'node' : { hash: by.hash }
-    return leaderCalls.call(request, body, { timeoutMs, repeatable, behalf })
+    return leaderCalls.call(request, body, { ...options, behalf })
   }
 
   private learnersHere(): LearnerStatus[] {
@@ -222,4 +236,15 @@ export class Cluster implements ClusterControl {
       await replica.conditions.until(() => false, LISTEN_MS)
     }
   }
+}
+
+/**
+ * A change of voters that was asked for again, and found a voter gone that it removes: what is left of it. The first try has taken that one out, as
+ * it does when it removes the leader. Null: the change was refused for another reason. `voters`: those before the first try.
+ */
+function withoutDone(change: VoterChange, voters: ReadonlySet<NodeId>, error: unknown): VoterChange | null {
+  if (!(error instanceof RequestError) || error.code !== 'unknown-voter' || !('add' in change.voters)) return null
+  const { add, remove } = change.voters
+  const done = remove.find((id) => id === error.facts['id'] && voters.has(nodeId(id)))
+  return done === undefined ? null : { ...change, voters: { add, remove: remove.filter((id) => id !== done) } }
 }
