@@ -16,11 +16,21 @@ export function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch
   return { leaderId: batch.leaderId, first: from, last: to, body: batch.body.subarray(begin, end), membershipCount }
 }
 
+/** What a batch takes in a log besides its body. */
+const HEAD_BYTES = 40
+
 /** The content of a log at one moment: on the platter, or as the writing process sees it. */
 export class LogImage {
   hardState: HardState = { vote: VOTE_ZERO, clusterId: null }
   purged: LogId | null = null
   batches: LogBatch[] = []
+  /** Null: to be counted again. */
+  private bytes: number | null = 0
+
+  get sizeBytes(): number {
+    this.bytes ??= this.batches.reduce((sum, { body }) => sum + body.length + HEAD_BYTES, 0)
+    return this.bytes
+  }
 
   get last(): LogId | null {
     const batch = this.batches.at(-1)
@@ -36,6 +46,7 @@ export class LogImage {
     copy.hardState = this.hardState
     copy.purged = this.purged
     copy.batches = [...this.batches]
+    copy.bytes = this.bytes
     return copy
   }
 
@@ -53,10 +64,12 @@ export class LogImage {
           this.last === null || compareLeaderIds(this.last.leaderId, write.batch.leaderId) <= 0,
           'ballots ascend along the log',
         )
+        this.bytes = this.sizeBytes + write.batch.body.length + HEAD_BYTES
         this.batches.push(write.batch)
         return
       case 'reset':
         this.batches = []
+        this.bytes = 0
         this.purged = write.purged
         return
       case 'purge':
@@ -122,12 +135,14 @@ export class LogImage {
       const batch = this.batches.at(-1)
       if (batch === undefined || batch.last < from) return
       this.batches.pop()
+      this.bytes = null
       if (batch.first < from) this.batches.push(clip(batch, batch.first, logIndex(from - 1)))
     }
   }
 
   private purge(purged: LogId): void {
     if (purged.index <= indexOf(this.purged)) return
+    this.bytes = null
     while (this.batches[0] !== undefined && this.batches[0].last <= purged.index) this.batches.shift()
     const first = this.batches[0]
     if (first !== undefined && first.first <= purged.index) {

@@ -117,7 +117,7 @@ export class SimLogStore implements LogStore {
   }
 
   sizeBytes(): number {
-    return this.view.batches.reduce((sum, batch) => sum + batch.body.length + 40, 0)
+    return this.view.sizeBytes
   }
 
   close(): Promise<void> {
