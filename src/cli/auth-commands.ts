@@ -33,13 +33,14 @@ export function addAuthCommands(program: Command, terminal: Terminal, ended: End
 }
 
 function addRoleCommands(role: Command, terminal: Terminal, ended: Ended): void {
-  clientCommand(role, 'put <name>', 'make a role, or change what it allows')
+  clientCommand(role, 'put <name>', 'make a role, or replace what it allows')
     .option(
       '--grant <grant>',
       'ACCESS:prefix=TEXT, ACCESS:key=TEXT or ACCESS:range=START..END; ACCESS: read, write or read-write; repeat for each',
       collect,
     )
     .option('--right <right>', 'cluster:read, cluster:admin or auth:admin; repeat for each', collect)
+    .option('--nothing', 'a role that allows nothing, instead of --grant and --right')
     .action(async (name: string, options: RoleOptions) => {
       ended(await (await import('./auth.ts')).putRole(terminal, name, options))
     })
@@ -58,7 +59,7 @@ function addRoleCommands(role: Command, terminal: Terminal, ended: Ended): void 
 
 function addTokenCommands(token: Command, terminal: Terminal, ended: Ended): void {
   clientCommand(token, 'create <name>', 'make a token for who is called so, and print its secret, this once')
-    .option('--role <name>', 'a role that it has; repeat for each', collect)
+    .option('--role <name>', 'a role that it has; repeat for each (at least one)', collect)
     .option(
       '--certificate-name <cn>',
       'instead of a secret: the common name of the client certificates that stand for it',

@@ -15,7 +15,7 @@ import { limits } from '../limits.ts'
 import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { shellWord } from './shell.ts'
 import { formatTable, printable } from './table.ts'
-import { UsageError, type Terminal } from './terminal.ts'
+import { exitCodes, UsageError, type Terminal } from './terminal.ts'
 
 export interface BootstrapOptions extends ConnectionOptions {
   readonly name?: string
@@ -26,6 +26,8 @@ export interface BootstrapOptions extends ConnectionOptions {
 export interface RoleOptions extends ConnectionOptions {
   readonly grant?: readonly string[]
   readonly right?: readonly string[]
+  /** The role is to allow nothing. */
+  readonly nothing?: true
 }
 
 export interface TokenOptions extends ConnectionOptions {
@@ -99,10 +101,25 @@ export async function self(terminal: Terminal, options: ConnectionOptions): Prom
 export async function putRole(terminal: Terminal, name: string, options: RoleOptions): Promise<number> {
   const grants = (options.grant ?? []).map(grantFrom)
   const rights = (options.right ?? []).map(rightFrom)
+  const isEmpty = grants.length + rights.length === 0
+  if (options.nothing === true && !isEmpty)
+    throw new UsageError('--nothing makes a role that allows nothing: give it without --grant and --right')
+  if (isEmpty && options.nothing !== true) {
+    return refuse(
+      terminal,
+      `without --grant and --right, role ${shown(name)} would allow nothing, whatever it allows now: say what it is to allow, or --nothing`,
+    )
+  }
   return await withClient(terminal, options, async (client) => {
     const role = await client.auth.putRole(name, { grants, rights })
     terminal.print(options.json === true ? `${JSON.stringify(role)}\n` : describeRole(role))
   })
+}
+
+/** What can be typed by mistake, and takes rights away or gives none. */
+function refuse(terminal: Terminal, reason: string): number {
+  terminal.printError(`quorate: ${reason}\n`)
+  return exitCodes.refused
 }
 
 export async function getRole(terminal: Terminal, name: string, options: ConnectionOptions): Promise<number> {
@@ -132,6 +149,12 @@ export async function createToken(terminal: Terminal, name: string, options: Tok
     ttlMs: ttl === undefined ? undefined : ttlMsOf(ttl),
     requestsPerSecond: requests === undefined ? undefined : wholeNumber(requests, '--requests-per-second', 1),
     bytesPerSecond: bytes === undefined ? undefined : wholeNumber(bytes, '--bytes-per-second', 1),
+  }
+  if (roles.length === 0) {
+    return refuse(
+      terminal,
+      `without --role, the token of ${shown(name)} could do nothing, and roles cannot be given to it later: name a role (\`quorate auth role list\` shows them)`,
+    )
   }
   return await withClient(terminal, options, async ({ auth }) => {
     if (certificateName === undefined) return printNew(terminal, await auth.createToken(name, roles, limitsOf), options)

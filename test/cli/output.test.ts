@@ -135,7 +135,7 @@ t.test('the secret of a token that cannot be printed where it belongs is not los
   await writeFile(file, secret)
   t.equal((await shell(`"$Q" auth self --token-file ${file}`)).code, 0)
   const json = await shell(
-    `{ "$Q" auth token create other --json --token-file ${file}; echo "ended with $?" >&2; } | true`,
+    `{ "$Q" auth token create other --role admin --json --token-file ${file}; echo "ended with $?" >&2; } | true`,
   )
   const [said = '', token = '', ended] = json.err.split('\n')
   t.match(JSON.parse(said), { code: 'output-lost' })
