@@ -13,7 +13,7 @@ type Said =
 export interface ClusterViews {
   /** The view that knows most: the highest term first, then the leader's, then the one with the highest commit index. */
   readonly newest: ClusterStatus
-  /** What each node of that cluster said that answered. */
+  /** What each node of that cluster said that answered; each node once, however many of its names were asked. */
   readonly views: readonly { readonly origin: string; readonly view: ClusterStatus }[]
   /** Ids of the nodes of that cluster that answered, in ascending order. */
   readonly answered: readonly number[]
@@ -45,7 +45,7 @@ export async function lookAround(
   const members = said.flatMap(({ view }) => (view === null ? [] : apiAddresses(view)))
   const unasked = [...new Set(members)].filter((origin) => !origins.includes(origin))
   said.push(...(await askAll(unasked, { timeoutMs: Math.min(timeoutMs, othersMsMax), connect }, signal)))
-  const views = said.flatMap(({ origin, view }) => (view === null ? [] : [{ origin, view }]))
+  const views = eachOnce(said.flatMap(({ origin, view }) => (view === null ? [] : [{ origin, view }])))
   const cluster = views.find(({ view }) => view.clusterId !== null) ?? views[0]
   if (cluster === undefined) {
     const [first] = said
@@ -64,6 +64,17 @@ export async function lookAround(
       .filter(({ view }) => view.clusterId !== clusterId)
       .map(({ origin, view }) => ({ origin, id: view.node.id, clusterId: view.clusterId })),
   }
+}
+
+/** A node that was asked under two names has answered once, under the first of them. Two nodes that were given one id are still two. */
+function eachOnce<Answer extends { readonly view: ClusterStatus }>(answers: readonly Answer[]): Answer[] {
+  const first = new Map<string, Answer>()
+  for (const answer of answers) {
+    const { id, incarnation } = answer.view.node
+    const node = `${id} ${incarnation}`
+    if (!first.has(node)) first.set(node, answer)
+  }
+  return [...first.values()]
 }
 
 function apiAddresses({ membership }: ClusterStatus): string[] {

@@ -321,6 +321,15 @@ t.test('check health --cluster, on nodes', async (t) => {
 
   await t.test('diagnose has the settings and the last log lines of every node', async (t) => {
     const file = join(directory, 'whole.tar.gz')
+  const names = `${first},${first.replace('127.0.0.1', 'localhost')}`
+  const twice = await run('check', 'health', '--cluster', '--json', '--server', names)
+  const ids = (JSON.parse(twice.out) as { nodes: { id: number; origin: string }[] }).nodes
+  t.strictSame(
+    ids.map(({ id, origin }) => [id, origin]),
+    nodes.map(({ addresses }, at) => [at + 1, addresses.api]),
+    'a node that is named twice counts once, under the first name',
+  )
+  t.match((await run('cluster', 'status', '--server', names)).out, /\nanswered +1, 2, 3\n/)
     const ran = await run('diagnose', file, '--server', second)
     t.match(ran.err, /^wrote \S+: [0-9]+ bytes, 3 nodes\n$/, 'nothing is missing')
     const files = await parseTarGzip(await readFile(file))
