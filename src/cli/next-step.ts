@@ -16,27 +16,43 @@ export function nextStep(seen: ClusterViews): string | null {
   return null
 }
 
-const rules: readonly Rule[] = [lostQuorum, noLeader, closedAddress, deadNodes, warned, learners, spareVoters]
+// Without a leader no command changes the membership. With one, a warning that names its command knows more than what is merely not reached.
+const rules: readonly Rule[] = [
+  lostQuorum,
+  noLeader,
+  dueCommand,
+  closedAddress,
+  deadNodes,
+  warned,
+  learners,
+  spareVoters,
+]
 
 function joinSomething({ node, formation }: ClusterStatus): string | null {
   if (formation.mode === 'automatic') return null
   return `form a cluster with \`quorate cluster initialize\`, or add node ${node.id} to one with \`quorate cluster add-learner ${node.id}\``
 }
 
-function lostQuorum({ newest }: ClusterViews): string | null {
+function lostQuorum(seen: ClusterViews): string | null {
+  const { newest } = seen
   const configs = newest.membership?.effective.membership.configs ?? []
   const short = configs.find((voters) => leftToFail(voters, newest.nodes) < 0)
   if (short === undefined) return null
   const down = short.filter((id) => newest.nodes[id]?.reachable === false)
+  // A cluster that has never had a leader holds nothing that could be recovered.
+  const isUnformed = clusterWarnings(seen).some(({ code }) => code === 'unformed')
   return (
     `start ${describeNodes(down)} again, or reconnect them: without ${short.length === 1 ? 'it' : 'a majority'} nothing can be written. ` +
-    'If they are lost for good, see `quorate recover --help`'
+    (isUnformed
+      ? 'If that cannot be, see to the warnings above'
+      : 'If they are lost for good, see `quorate recover --help`')
   )
 }
 
-function noLeader({ newest }: ClusterViews): string | null {
-  if (hasQuorum(newest)) return null
-  return 'wait a moment for an election, and look again; if no leader appears, look at the logs of the nodes'
+function noLeader(seen: ClusterViews): string | null {
+  if (hasQuorum(seen.newest)) return null
+  const otherwise = clusterWarnings(seen).length === 0 ? 'look at the logs of the nodes' : 'see to the warnings above'
+  return `wait a moment for an election, and look again; if no leader appears, ${otherwise}`
 }
 
 /** A node that this command cannot reach, though its peers do: its API address is wrong, or closed to this machine. */
@@ -52,12 +68,23 @@ function closedAddress({ newest, silent }: ClusterViews): string | null {
   return `find out why ${first.origin} does not answer here: the peers of node ${first.id} reach it, so its API address may be wrong or closed to this machine`
 }
 
-function deadNodes({ newest }: ClusterViews): string | null {
+function deadNodes(seen: ClusterViews): string | null {
+  const { newest } = seen
   const down = Object.entries(newest.nodes).filter(([, { reachable }]) => reachable === false)
   if (down.length === 0) return null
   const ids = down.map(([id]) => Number(id))
   const gone = ids.length === 1 ? `\`quorate cluster remove ${ids[0]}\`` : '`quorate cluster remove` for each'
-  return `start ${describeNodes(ids)} again; or, if ${ids.length === 1 ? 'it is' : 'they are'} gone for good, ${gone}`
+  const first = clusterWarnings(seen).length === 0 ? '' : 'see to the warnings above; if they say nothing of it, '
+  return `${first}start ${describeNodes(ids)} again; or, if ${ids.length === 1 ? 'it is' : 'they are'} gone for good, ${gone}`
+}
+
+/** The command of a warning that says which one to run, with its arguments. */
+function dueCommand(seen: ClusterViews): string | null {
+  for (const { detail } of clusterWarnings(seen)) {
+    const command = /`quorate [a-z-]+ [a-z-]+ [^`]+`/.exec(detail)?.[0]
+    if (command !== undefined) return `run ${command}, or do what else the warning above says`
+  }
+  return null
 }
 
 function warned(seen: ClusterViews): string | null {

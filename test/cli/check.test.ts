@@ -12,6 +12,9 @@ import { nextStep } from '../../src/cli/next-step.ts'
 import { summaryOf, verdictOf } from '../../src/cli/perf-verdict.ts'
 import { QuorateClient } from '../../src/client/quorate-client.ts'
 import { withoutSecrets } from '../../src/cli/secrets.ts'
+import { START_OVER } from '../../src/node/membership/unformed.ts'
+import { wrongAddress } from '../../src/node/peers/warnings.ts'
+import { nodeId } from '../../src/raft/index.ts'
 import type { Server } from '../../src/server.ts'
 import { missing } from '../support/missing.ts'
 import { runCli, type Ran } from '../support/run-cli.ts'
@@ -318,9 +321,6 @@ t.test('check health --cluster, on nodes', async (t) => {
   t.match(well.out, /\nhealthy: node [1-3] leads, 1 more may fail\n$/)
   const json = await run('check', 'health', '--cluster', '--json', '--server', second)
   t.match(JSON.parse(json.out), { healthy: true, findings: [], mayFail: 1, nodes: [{ ready: true }, {}, {}] })
-
-  await t.test('diagnose has the settings and the last log lines of every node', async (t) => {
-    const file = join(directory, 'whole.tar.gz')
   const names = `${first},${first.replace('127.0.0.1', 'localhost')}`
   const twice = await run('check', 'health', '--cluster', '--json', '--server', names)
   const ids = (JSON.parse(twice.out) as { nodes: { id: number; origin: string }[] }).nodes
@@ -330,6 +330,9 @@ t.test('check health --cluster, on nodes', async (t) => {
     'a node that is named twice counts once, under the first name',
   )
   t.match((await run('cluster', 'status', '--server', names)).out, /\nanswered +1, 2, 3\n/)
+
+  await t.test('diagnose has the settings and the last log lines of every node', async (t) => {
+    const file = join(directory, 'whole.tar.gz')
     const ran = await run('diagnose', file, '--server', second)
     t.match(ran.err, /^wrote \S+: [0-9]+ bytes, 3 nodes\n$/, 'nothing is missing')
     const files = await parseTarGzip(await readFile(file))
@@ -425,6 +428,10 @@ t.test('settings lose their secrets before they are shown', async (t) => {
 
 t.test('cluster status ends with what to do next, if anything', async (t) => {
   const down = { reachable: false }
+  const listed = { raft: 'a:2', api: 'a:7002' }
+  const wrong = wrongAddress(nodeId(2), listed, { raft: 'b:1', api: 'b:2' })
+  const movedAway = { code: 'wrong-address', detail: wrong } as const
+  const unformed = { code: 'unformed', detail: START_OVER } as const
   const cases: [string, ClusterViews, RegExp | null][] = [
     ['all is well', seen([view(1), view(2), view(3)]), null],
     ['no cluster', seen([view(1, { clusterId: null, membership: null })]), /quorate cluster initialize.*add-learner 1/],
@@ -445,6 +452,32 @@ t.test('cluster status ends with what to do next, if anything', async (t) => {
       seen([view(1)], { silent: [{ origin: 'http://a:7002', reason: 'no' }] }),
       /the peers of node 2 reach it/,
     ],
+    [
+      'one is down, and a warning says why',
+      seen([view(1, { nodes: { 2: member(2, down) }, warnings: [movedAway] })]),
+      /^run `quorate cluster set-addresses 2 --raft b:1 --api b:2`, or do what else the warning above says$/,
+    ],
+    [
+      'one does not answer here, and a warning says why',
+      seen([view(1, { warnings: [movedAway] })], { silent: [{ origin: 'http://a:7002', reason: 'no' }] }),
+      /^run `quorate cluster set-addresses 2 /,
+    ],
+    [
+      'one is down, and a warning may say why',
+      seen([view(1, { nodes: { 2: member(2, down) }, warnings: [{ code: 'wrong-node', detail: 'x' }] })]),
+      /^see to the warnings above; if they say nothing of it, start node 2 again.*cluster remove 2/,
+    ],
+    [
+      'no leader, and a warning',
+      seen([view(1, { leader: null, warnings: [unformed] })]),
+      /^wait a moment .* if no leader appears, see to the warnings above$/,
+    ],
+    [
+      'a majority of a cluster is gone that never had a leader',
+      seen([view(1, { nodes: { 2: member(2, down), 3: member(3, down) }, warnings: [unformed] })]),
+      /^start nodes 2, 3 again.*If that cannot be, see to the warnings above$/,
+    ],
+    ['a warning that names a command without arguments', seen([view(1, { warnings: [unformed] })]), /^see to the warn/],
     ['a warning', seen([view(1, { warnings: [{ code: 'same-id', detail: 'x' }] })]), /^see to the warnings above/],
     [
       'a warning of a node whose view is not shown',
