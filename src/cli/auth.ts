@@ -15,7 +15,7 @@ import { limits } from '../limits.ts'
 import { shown, wholeNumber, withClient, type ConnectionOptions } from './connection.ts'
 import { shellWord } from './shell.ts'
 import { formatTable, printable } from './table.ts'
-import { exitCodes, UsageError, type Terminal } from './terminal.ts'
+import { UsageError, type Terminal } from './terminal.ts'
 
 export interface BootstrapOptions extends ConnectionOptions {
   readonly name?: string
@@ -105,8 +105,7 @@ export async function putRole(terminal: Terminal, name: string, options: RoleOpt
   if (options.nothing === true && !isEmpty)
     throw new UsageError('--nothing makes a role that allows nothing: give it without --grant and --right')
   if (isEmpty && options.nothing !== true) {
-    return refuse(
-      terminal,
+    throw new UsageError(
       `without --grant and --right, role ${shown(name)} would allow nothing, whatever it allows now: say what it is to allow, or --nothing`,
     )
   }
@@ -114,12 +113,6 @@ export async function putRole(terminal: Terminal, name: string, options: RoleOpt
     const role = await client.auth.putRole(name, { grants, rights })
     terminal.print(options.json === true ? `${JSON.stringify(role)}\n` : describeRole(role))
   })
-}
-
-/** What can be typed by mistake, and takes rights away or gives none. */
-function refuse(terminal: Terminal, reason: string): number {
-  terminal.printError(`quorate: ${reason}\n`)
-  return exitCodes.refused
 }
 
 export async function getRole(terminal: Terminal, name: string, options: ConnectionOptions): Promise<number> {
@@ -151,8 +144,7 @@ export async function createToken(terminal: Terminal, name: string, options: Tok
     bytesPerSecond: bytes === undefined ? undefined : wholeNumber(bytes, '--bytes-per-second', 1),
   }
   if (roles.length === 0) {
-    return refuse(
-      terminal,
+    throw new UsageError(
       `without --role, the token of ${shown(name)} could do nothing, and roles cannot be given to it later: name a role (\`quorate auth role list\` shows them)`,
     )
   }

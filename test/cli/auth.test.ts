@@ -126,7 +126,7 @@ t.test('what would allow nothing is refused', async (t) => {
   const admin = { QUORATE_TOKEN: (await run(['auth', 'bootstrap'])).out.trim() }
   t.equal((await run(['auth', 'role', 'put', 'app', '--grant', 'read:prefix=a'], admin)).code, 0)
   const bare = await run(['auth', 'role', 'put', 'app'], admin)
-  t.equal(bare.code, exitCodes.refused)
+  t.equal(bare.code, exitCodes.usage)
   t.match(bare.err, /^quorate: without --grant and --right, role app would allow nothing, .*, or --nothing\n$/)
   t.equal((await run(['auth', 'role', 'get', 'app'], admin)).out, 'role app\n  read prefix a\n', 'it is as it was')
   const both = await run(['auth', 'role', 'put', 'app', '--nothing', '--right', 'cluster:read'], admin)
@@ -136,7 +136,7 @@ t.test('what would allow nothing is refused', async (t) => {
   t.equal(emptied.out, 'role app\n  nothing\n', emptied.err)
 
   const token = await run(['auth', 'token', 'create', 'web'], admin)
-  t.equal(token.code, exitCodes.refused)
+  t.equal(token.code, exitCodes.usage)
   t.equal(token.out, '')
   t.match(token.err, /^quorate: without --role, the token of web could do nothing, .*`quorate auth role list`/)
   t.notMatch((await run(['auth', 'token', 'list'], admin)).out, / web /, 'none was made')
