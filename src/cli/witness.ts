@@ -17,7 +17,7 @@ export class Witness {
   /** When each signal has last come to a witness. */
   private readonly seen = new Map<string, number>()
   private readonly open = new Set<NodeJS.Signals>()
-  /** Who waits for an echo, by the word of it. */
+  /** Those that wait for an echo, by the word that is to come back. */
   private readonly waiting = new Map<string, () => void>()
   private asked = 0
 

@@ -36,7 +36,7 @@ export function newTokenSecret(): string {
   return tokenSecretOf(randomBytes(tokenSecretBytes))
 }
 
-/** What each answer about a role, or a token, has. */
+/** Members of every answer about a role, and of every one about a token. */
 const ofRole = ['name', 'grants', 'rights'] as const
 const ofToken = ['id', 'name', 'roles'] as const
 

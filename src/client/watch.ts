@@ -109,7 +109,7 @@ export class ResumingWatch implements Watch<WatchEvent | WatchProgress> {
     return reading
   }
 
-  /** What one connection after another brings. */
+  /** The events of one connection after another. */
   private async *connections(signal: AbortSignal): AsyncGenerator<WatchEvent | WatchProgress, void, undefined> {
     let failures = 0
     this.reachedAt = performance.now()

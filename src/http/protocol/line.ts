@@ -70,7 +70,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   /** No further request on this connection is answered. */
   private isClosing = false
   private isClosed = false
-  /** What the client sends cannot be read, or came too late: it is not read as requests any more. */
+  /** Nothing is read as a request any more: the client has sent something unreadable, or too late. */
   private isDeaf = false
   /** The client was told so, which answers whatever was arriving. */
   private isCutShort = false
@@ -354,7 +354,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
     })
   }
 
-  /** What is to be said last has to wait for the answers before it: not for one without an end. */
+  /** The last words wait for the answers before them, but not for one without an end. */
   private endIfEndless(): void {
     if (this.isDeaf && this.taking.isContinuous) this.socket.destroy()
   }

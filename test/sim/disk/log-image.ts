@@ -16,7 +16,7 @@ export function clip(batch: LogBatch, first: LogIndex, last: LogIndex): LogBatch
   return { leaderId: batch.leaderId, first: from, last: to, body: batch.body.subarray(begin, end), membershipCount }
 }
 
-/** What a batch takes in a log besides its body. */
+/** Bytes of a batch in the log besides its body. */
 const HEAD_BYTES = 40
 
 /** The content of a log at one moment: on the platter, or as the writing process sees it. */
