@@ -22,8 +22,12 @@ export interface DisturbanceDependencies {
 
 export const whole: Disturbance = { topology: 'whole', victim: null, mend: () => undefined }
 
-/** A bridge that lags further than this may not learn what is committed before the leader is gone. */
-const HUB_LAG_MAX = 3
+/**
+ * By how many entries a bridge may lag: one that lags further may not learn what is committed before the leader is gone.
+ * Of three voters, those that hold more can be elected by it. Of more, it alone reaches as many as are needed: it has to
+ * hold as much as the others, which do not vote for it otherwise.
+ */
+const lagMax = (voters: number): number => (voters === 3 ? 3 : 0)
 
 /** Breaks one thing among `voters`, whose leader is `leader`. Among three voters, cutting one link makes the third a bridge. */
 export function disturb(
@@ -46,7 +50,7 @@ export function disturb(
       return { topology, victim: a === leader ? b : a, mend: cutAll(network, bothWays(a, b)) }
     case 'bridge': {
       const lastOf = (machine: Machine): number => machine.view?.last?.index ?? -1
-      const hubs = voters.filter((machine) => lastOf(machine) + HUB_LAG_MAX >= lastOf(leader))
+      const hubs = voters.filter((machine) => lastOf(machine) + lagMax(voters.length) >= lastOf(leader))
       if (hubs.length === 0) return whole
       const hub = random.pick(hubs)
       world.census.count('net-bridge')

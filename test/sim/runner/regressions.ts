@@ -187,4 +187,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'a removed node was sent what came after its removal, and carried out a raise of the feature level that it did not know',
   },
+  {
+    seed: 84000005531,
+    found:
+      'the simulator: of four voters one alone reached all others, and two of them held more than it, so that nobody could be elected',
+  },
 ]
