@@ -26,14 +26,26 @@ export interface ConnectionOptions extends TlsFiles, TokenOptions {
 
 const serverDefault = '127.0.0.1:7001'
 
-/**
- * One server, or several separated by commas: from the options, else from the environment. When the environment is that of a
- * node, as in the node's container, it is that node.
- */
-export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[] {
+/** Where the servers of a command come from. */
+interface ServerSource {
+  /** One, or several separated by commas. */
+  readonly text: string
+  readonly from: 'option' | 'QUORATE_SERVER' | 'QUORATE_API' | 'default'
+}
+
+/** The options, else the environment. When the environment is that of a node, as in the node's container, it is that node. */
+function serverSource(terminal: Terminal, { server }: ConnectionOptions): ServerSource {
+  if (server !== undefined) return { text: server, from: 'option' }
   const variable = terminal.environment['QUORATE_SERVER']
-  const text = options.server ?? variable ?? ownServer(terminal) ?? serverDefault
-  const given = options.server === undefined && variable !== undefined ? 'QUORATE_SERVER=' : '--server '
+  if (variable !== undefined) return { text: variable, from: 'QUORATE_SERVER' }
+  const own = ownServer(terminal)
+  return own === null ? { text: serverDefault, from: 'default' } : { text: own, from: 'QUORATE_API' }
+}
+
+/** The servers that a command talks to, at least one. */
+export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[] {
+  const { text, from } = serverSource(terminal, options)
+  const given = from === 'QUORATE_SERVER' ? 'QUORATE_SERVER=' : '--server '
   // A user who names a CA or a certificate means https.
   const scheme = meansTls(terminal, options) ? 'https' : 'http'
   return text.split(',').map((server) => {
@@ -47,6 +59,20 @@ export function serversOf(terminal: Terminal, options: ConnectionOptions): URL[]
     }
     return url
   })
+}
+
+/** Which servers were asked, and who named them, unless the message of a failure and the command line say it already. */
+function askedLine(terminal: Terminal, options: ConnectionOptions): string {
+  const { from } = serverSource(terminal, options)
+  const origins = serversOf(terminal, options).map(({ origin }) => origin)
+  if (from === 'option' && origins.length === 1) return ''
+  const namedBy = {
+    option: '',
+    QUORATE_SERVER: ' (QUORATE_SERVER)',
+    QUORATE_API: ' (QUORATE_API; --server names others)',
+    default: ' (the default; --server or QUORATE_SERVER names others)',
+  }[from]
+  return `  Asked: ${origins.join(', ')}${namedBy}\n`
 }
 
 function ownServer(terminal: Terminal): string | null {
@@ -119,7 +145,9 @@ export function printFailure(
   error: ClientFailure,
   facts: Readonly<Record<string, unknown>> = {},
 ): void {
-  terminal.printError(options.json === true ? failureDocument(error, facts) : describeFailure(error))
+  if (options.json === true) return terminal.printError(failureDocument(error, facts))
+  const isUnreached = causeOf(error) instanceof ConnectionError
+  terminal.printError(describeFailure(error) + (isUnreached ? askedLine(terminal, options) : ''))
 }
 
 /** A code for each kind of failure, so that a script can decide what to do next without reading messages. */
@@ -140,9 +168,13 @@ export function exitCodeOf(error: ClientFailure): number {
   }
 }
 
+function causeOf(error: ClientFailure): ProblemError | ConnectionError {
+  return error instanceof AmbiguousOutcomeError ? error.cause : error
+}
+
 function failureDocument(error: ClientFailure, facts: Readonly<Record<string, unknown>>): string {
   const isAmbiguous = error instanceof AmbiguousOutcomeError
-  const cause = isAmbiguous ? error.cause : error
+  const cause = causeOf(error)
   const document =
     cause instanceof ProblemError
       ? cause.problem
@@ -151,11 +183,11 @@ function failureDocument(error: ClientFailure, facts: Readonly<Record<string, un
 }
 
 function describeFailure(error: ClientFailure): string {
-  const isAmbiguous = error instanceof AmbiguousOutcomeError
-  const cause = isAmbiguous ? error.cause : error
-  const unclear = isAmbiguous
-    ? '  The change may have taken effect, or may still do so: check before you repeat it.\n'
-    : ''
+  const cause = causeOf(error)
+  const unclear =
+    error instanceof AmbiguousOutcomeError
+      ? '  The change may have taken effect, or may still do so: check before you repeat it.\n'
+      : ''
   if (cause instanceof ConnectionError) return `quorate: ${printable(cause.message)}\n${unclear}`
   const { title, code, issues, retryable } = cause.problem
   const { wrong, advice } = wordingOf(cause.problem)

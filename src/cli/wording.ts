@@ -14,6 +14,10 @@ interface Wording {
  * every other code the detail is shown as it is.
  */
 const wordings: { readonly [Code in ErrorCode]?: Wording } = {
+  unauthenticated: {
+    wrong: () => 'none was sent, or it is unknown, revoked or expired',
+    advice: 'Name a token with --token-file, QUORATE_TOKEN_FILE or QUORATE_TOKEN.',
+  },
   'no-leader': {
     wrong: () => 'none was found within the time of the request',
     advice: 'Nothing was changed. Try again; `kv get` and `kv ls` do without a leader with --consistency stale.',

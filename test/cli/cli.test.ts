@@ -206,7 +206,11 @@ t.test('config: a file is checked by itself, and what takes effect is shown with
 t.test('a server that is not there, or is something else', async (t) => {
   const nobody = await runCli(['kv', 'get', 'a', '--server', '127.0.0.1:1'])
   t.equal(nobody.code, 9)
-  t.match(nobody.err, /http:\/\/127\.0\.0\.1:1: no server answers there \(ECONNREFUSED\)/)
+  t.equal(nobody.err, 'quorate: http://127.0.0.1:1: no server answers there (ECONNREFUSED)\n')
+  const two = await runCli(['kv', 'get', 'a'], { environment: { QUORATE_SERVER: '127.0.0.1:1,127.0.0.1:2' } })
+  t.match(two.err, /\n {2}Asked: http:\/\/127\.0\.0\.1:1, http:\/\/127\.0\.0\.1:2 \(QUORATE_SERVER\)\n$/)
+  const named = await runCli(['cluster', 'status', '--server', '127.0.0.1:1,127.0.0.1:2'])
+  t.match(named.err, /\n {2}Asked: http:\/\/127\.0\.0\.1:1, http:\/\/127\.0\.0\.1:2\n$/)
   for (const [api, server] of [
     ['0.0.0.0:1', 'http://127.0.0.1:1'],
     ['[::]:1', 'http://localhost:1'],
@@ -215,6 +219,7 @@ t.test('a server that is not there, or is something else', async (t) => {
   ] as const) {
     const own = await runCli(['kv', 'get', 'a'], { environment: { QUORATE_API: api } })
     t.ok(own.err.startsWith(`quorate: ${server}: no server answers there`), `in the environment of a node at ${api}`)
+    t.ok(own.err.endsWith(`\n  Asked: ${server} (QUORATE_API; --server names others)\n`), 'which is said')
   }
   const asJson = await runCli(['kv', 'put', 'a', 'b', '--json', '--server', '127.0.0.1:1'])
   t.match(JSON.parse(asJson.err), { code: 'unreachable', retryable: true, ambiguous: false })
@@ -245,6 +250,10 @@ t.test('what can be done is said in flags and commands, by the code of a problem
   t.match(
     await told('no-leader'),
     /^quorate: Refused: none was found within .*\(no-leader\)\n {2}Nothing was changed\. .*--consistency stale\.\n$/,
+  )
+  t.match(
+    await told('unauthenticated', { retryable: false }),
+    /^quorate: Refused: none was sent, .*\(unauthenticated\)\n {2}.*--token-file, QUORATE_TOKEN_FILE or QUORATE_TOKEN\.\n$/,
   )
   t.match(
     await told('not-initialized'),
