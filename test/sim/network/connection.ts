@@ -1,5 +1,7 @@
 import type { PeerMessage } from '../../../src/ports/transport.ts'
+import { limits } from '../../../src/limits.ts'
 import type { NodeId } from '../../../src/raft/index.ts'
+import { EarlyMessages } from '../../../src/transport/early-messages.ts'
 import { describeMessage } from './describe.ts'
 import { HELD_MAX, type Network } from './network.ts'
 import type { SimTransport } from './transport.ts'
@@ -29,6 +31,7 @@ export class Connection {
   private target: SimTransport | null = null
   private lastArrival = 0
   private held: PeerMessage[] = []
+  private readonly early = new EarlyMessages(limits)
 
   constructor(peer: NodeId, address: string, owner: SimTransport, network: Network) {
     this.peer = peer
@@ -72,7 +75,11 @@ export class Connection {
   }
 
   send(message: PeerMessage): void {
-    if (this.state !== 'up') return
+    if (this.state === 'dialling') this.early.add(message)
+    if (this.state === 'up') this.transmit(message)
+  }
+
+  private transmit(message: PeerMessage): void {
     const { weather, random, world } = this.network
     if (weather.resetProbability > 0 && random.chance(weather.resetProbability)) {
       world.census.count('net-connection-reset')
@@ -214,6 +221,7 @@ export class Connection {
       this.retryMs = RETRY_MS_MIN
       this.target = target
       this.lastArrival = this.network.world.now()
+      for (const message of this.early.take()) this.send(message)
       this.owner.handlers.onConnected(this.peer)
       if (!target.process.alive) this.targetClosed(target)
     })
@@ -243,6 +251,7 @@ export class Connection {
   private retryLater(epoch: number, extraMs: number): void {
     if (!this.isCurrent(epoch)) return
     this.state = 'idle'
+    this.early.take()
     const idleEpoch = ++this.epoch
     const delay = extraMs + this.retryMs * this.network.random.between(0.5, 1)
     this.retryMs = Math.min(this.network.options.pauseMsMax, this.retryMs * 2)

@@ -192,4 +192,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'the simulator: of four voters one alone reached all others, and two of them held more than it, so that nobody could be elected',
   },
+  {
+    seed: 85000000544,
+    found:
+      'the simulator: what was sent to a node that was being dialled was lost, which the port of the transport rules out',
+  },
 ]
