@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { toError } from '../lib/to-error.ts'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { makeDirectory } from '../storage/directories.ts'
+import { printable } from './table.ts'
 import { UsageError } from './terminal.ts'
 
 export interface DevNode {
@@ -36,27 +36,56 @@ const nodesDefault = 3
 const apiPortDefault = 7001
 const raftPortOffset = 100
 
-export async function makePlan({ directory, nodes: count, port }: DevWishes): Promise<DevPlan> {
+export async function makePlan(wishes: DevWishes): Promise<DevPlan> {
+  const { directory, nodes, port } = wishes
   if (directory === null) {
-    const chosen = await choosePorts(count ?? nodesDefault, port)
+    const chosen = await choosePorts(nodes ?? nodesDefault, port)
     return { directory: await mkdtemp(join(tmpdir(), 'quorate-dev-')), temporary: true, ...chosen }
   }
-  const path = resolve(directory)
-  await makeDirectory(path).catch((error: unknown) => {
-    const reason = toError(error).message
-    throw new UsageError(`--data-dir ${directory} cannot be created or used: ${reason}`)
-  })
-  const file = join(path, 'dev.json')
-  const kept = await readNodes(file)
-  if (kept !== null) {
-    const isOther = (count ?? kept.length) !== kept.length || (port ?? kept[0]?.apiPort) !== kept[0]?.apiPort
-    if (!isOther) return { directory: path, temporary: false, nodes: kept, moved: false }
-    const found = `${kept.length} ${kept.length === 1 ? 'node' : 'nodes'} from port ${kept[0]?.apiPort} on`
-    throw new UsageError(`${path} holds a cluster of ${found}: omit --nodes and --port, or choose another --data-dir`)
+  try {
+    return await planIn(resolve(directory), wishes)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error
+    throw new UsageError(`--data-dir ${directory} cannot be created or used: ${error.message}`)
   }
-  const chosen = await choosePorts(count ?? nodesDefault, port)
-  await writeFile(file, `${JSON.stringify({ nodes: chosen.nodes }, null, 2)}\n`)
-  return { directory: path, temporary: false, ...chosen }
+}
+
+async function planIn(directory: string, { nodes: count, port }: DevWishes): Promise<DevPlan> {
+  await makeDirectory(directory)
+  const file = join(directory, 'dev.json')
+  const kept = await readNodes(file)
+  if (kept === null) {
+    await checkEmpty(directory)
+    const chosen = await choosePorts(count ?? nodesDefault, port)
+    await writeFile(file, `${JSON.stringify({ nodes: chosen.nodes }, null, 2)}\n`)
+    return { directory, temporary: false, ...chosen }
+  }
+  const isOther = (count ?? kept.length) !== kept.length || (port ?? kept[0]?.apiPort) !== kept[0]?.apiPort
+  if (isOther) {
+    const found = `${kept.length} ${kept.length === 1 ? 'node' : 'nodes'} from port ${kept[0]?.apiPort} on`
+    throw new UsageError(
+      `${directory} holds a cluster of ${found}: omit --nodes and --port, or choose another --data-dir`,
+    )
+  }
+  await checkFree(directory, kept)
+  return { directory, temporary: false, nodes: kept, moved: false }
+}
+
+async function checkEmpty(directory: string): Promise<void> {
+  const foreign = (await readdir(directory)).find((name) => name !== 'lost+found')
+  if (foreign === undefined) return
+  throw new UsageError(
+    `${directory} is not of \`quorate dev\`, and not empty (${printable(foreign)}): choose another --data-dir`,
+  )
+}
+
+/** A cluster that is kept keeps its ports: its nodes know each other by them. */
+async function checkFree(directory: string, nodes: readonly DevNode[]): Promise<void> {
+  const ports = nodes.flatMap(({ apiPort, raftPort }) => [apiPort, raftPort])
+  if ((await reserve(ports)) !== null) return
+  throw new UsageError(
+    `one of the ports ${ports.join(', ')} of the cluster in ${directory} is in use: it may be running already`,
+  )
 }
 
 export async function discardPlan(plan: DevPlan): Promise<void> {

@@ -511,8 +511,17 @@ t.test(
     t.match(alone.err(), /^Starting 1 node\.\.\.\nForming the cluster\.\.\.\n$/)
     t.match(alone.out(), `export QUORATE_SERVER=http://127.0.0.1:${port}`)
     t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
+    const twice = await end(start(t, ['dev', '--data-dir', directory]))
+    t.equal(twice.code, 1)
+    t.match(
+      twice.err,
+      `one of the ports ${port}, ${port + 100} of the cluster in ${directory} is in use: it may be running`,
+    )
     alone.child.kill('SIGTERM')
     t.equal((await end(alone)).code, 0)
+    const foreign = await end(start(t, ['dev', '--data-dir', join(directory, 'node-1')]))
+    t.equal(foreign.code, 1)
+    t.match(foreign.err, `node-1 is not of \`quorate dev\`, and not empty (`)
     const other = await end(start(t, ['dev', '--nodes', '3', '--data-dir', directory]))
     t.equal(other.code, 1)
     t.match(other.err, `holds a cluster of 1 node from port ${port} on: omit --nodes and --port`)
