@@ -131,8 +131,6 @@ export class Walk {
     let joined = 0
     for (const watcher of this.riders) {
       this.riders.delete(watcher)
-      // The disk may be ahead of what is in memory, such as with a state that is just being installed.
-      watcher.reached = Math.max(watcher.reached, this.at)
       home.onCaughtUp(watcher)
       joined += 1
       if (joined === limits.watchStepMax) return
@@ -141,10 +139,13 @@ export class Walk {
 
   private async stepOnDisk(): Promise<void> {
     const feed = this.feed ?? (await this.enterFeed())
-    const entries = await feed.read(this.at)
+    const read = await feed.read(this.at)
     if (this.feed !== feed) return
+    // The disk may be ahead of what is in memory, as with a state that is just being installed, and so of what takes a right to watch.
+    const { last } = this.deps.ring
+    const entries = read.filter(({ revision }) => revision <= last)
     if (entries.length === 0) {
-      this.at = Math.max(this.at, feed.revision)
+      this.at = Math.max(this.at, Math.min(feed.revision, last))
       return this.leaveFeed()
     }
     for (let at = 0; at < entries.length;) {

@@ -197,4 +197,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'the simulator: what was sent to a node that was being dialled was lost, which the port of the transport rules out',
   },
+  {
+    seed: 86000003419,
+    found:
+      'while a state was being installed, a watch was told from the disk what its node did not have in memory yet, such as that its token had no right to it',
+  },
 ]
