@@ -3,9 +3,11 @@ import type { ReadOptions } from '../../src/api/services.ts'
 import { keyToText, type Command, type Key, type Retention } from '../../src/kv/index.ts'
 import { limits } from '../../src/limits.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
+import { Historian } from '../../src/node/history/historian.ts'
 import { key, revisionOf } from './support/client.ts'
 import { refused, type TestCluster } from './support/cluster.ts'
 import { formed } from './support/formed.ts'
+import { VirtualClock } from './support/virtual-clock.ts'
 
 const HOUR = 3_600_000
 const KEPT: Retention = { revisions: 1_000_000, ageMs: 24 * HOUR, bytes: 1024 ** 3 }
@@ -383,4 +385,44 @@ t.test('a compaction that was begun goes on under the next leader', async (t) =>
   t.equal(historyOf(c, next).collectedRevision, revision)
   await refused(c.on(next).get('a', { revision: revision - 1 }), 'compacted')
   t.equal(await c.on(next).get('a', { revision }), '59')
+})
+
+t.test('a compaction of many steps leaves most of the time to writers, unless it would fall behind them', async (t) => {
+  for (const { written, begunAt } of [
+    { written: 0, begunAt: [0, 160, 320, 480] },
+    { written: 10, begunAt: [0, 160, 200, 240] },
+  ]) {
+    const clock = new VirtualClock()
+    clock.start()
+    const startedAt = clock.now()
+    const begun: number[] = []
+    let changes = 100
+    const historian = new Historian(
+      { history: limits.history, electionTimeoutMsMin: 150 },
+      {
+        clock,
+        raft: { state: 'leader' },
+        applier: {
+          get machineState() {
+            const bounds = { compactedRevision: 1_000, collectedRevision: 500, bytes: 0, retention: KEPT }
+            return { revision: 1_000, history: { ...bounds, changes } }
+          },
+        },
+        proposals: {
+          submit: async () => {
+            // A turn of the event loop takes a moment.
+            begun.push(Math.floor((clock.now() - startedAt) / 10) * 10)
+            await new Promise<void>((resolve) => clock.after(40, resolve))
+            changes += written - 10
+            return { type: 'compacted', compactedRevision: 1_000, done: false }
+          },
+        },
+      },
+    )
+    historian.look()
+    await clock.until(() => begun.length === 4, 1_000)
+    historian.stop()
+    clock.stop()
+    t.strictSame(begun, begunAt)
+  }
 })

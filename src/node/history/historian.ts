@@ -12,7 +12,7 @@ export interface HistorianOptions {
 export interface HistorianDependencies {
   readonly clock: Clock
   readonly raft: { readonly state: string }
-  readonly applier: { readonly machineState: MachineState }
+  readonly applier: { readonly machineState: Pick<MachineState, 'history' | 'revision'> }
   readonly proposals: {
     submit(command: Uint8Array, timeoutMs: number, sender: { readonly isUpkeep: true }): Promise<CommandResult>
   }
@@ -20,6 +20,9 @@ export interface HistorianDependencies {
 
 /** Which part of the most that history may have is let grow beyond it before something is removed: no entry for each write. */
 const SLACK_SHARE = 16
+
+/** After a compaction the leader rests for this many times as long as it took: what is written meanwhile waits for each of them. */
+const REST_FACTOR = 3
 
 /** A sum of times may be rounded down, so that a timer for it comes early. Timers cannot be set for as long as history may be kept. */
 const WAKE_MS_MIN = 1
@@ -39,7 +42,9 @@ export class Historian {
   private isProposing = false
   /** The last compaction has left something to remove. */
   private isUnfinished = false
-  /** After a compaction whose outcome is not known. */
+  /** How many revisions were listed after the last compaction. */
+  private changesLeft = Infinity
+  /** After a compaction. */
   private pausedUntil = -Infinity
   private timer: { readonly at: number; readonly cancel: () => void } | null = null
   private stopped = false
@@ -80,6 +85,7 @@ export class Historian {
   private rest(): void {
     this.times.clear()
     this.isUnfinished = false
+    this.changesLeft = Infinity
     this.wakeAt(Infinity)
   }
 
@@ -90,21 +96,31 @@ export class Historian {
   }
 
   private propose(revision: number | null): void {
+    const { clock, proposals } = this.deps
+    const startedAt = clock.now()
     this.isProposing = true
     this.wakeAt(Infinity)
     const command = encodeCommand({ type: 'compaction', revision, token: NODE_ITSELF, idempotency: null })
-    this.deps.proposals.submit(command, limits.requestTimeoutMsDefault, { isUpkeep: true }).then(
+    proposals.submit(command, limits.requestTimeoutMsDefault, { isUpkeep: true }).then(
       (result) => {
         this.isProposing = false
         this.isUnfinished = result.type === 'compacted' && !result.done
+        this.pauseAfter(clock.now() - startedAt)
         this.look()
       },
       () => {
         this.isProposing = false
-        this.pausedUntil = this.deps.clock.now() + this.options.electionTimeoutMsMin
+        this.pausedUntil = clock.now() + this.options.electionTimeoutMsMin
         this.look()
       },
     )
+  }
+
+  /** Not when more is written than was removed. */
+  private pauseAfter(tookMs: number): void {
+    const { changes } = this.deps.applier.machineState.history ?? { changes: 0 }
+    if (changes < this.changesLeft) this.pausedUntil = this.deps.clock.now() + REST_FACTOR * tookMs
+    this.changesLeft = changes
   }
 
   /** One timer at a time, for the earliest moment at which something is to be done; Infinity: none. */
