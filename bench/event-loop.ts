@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { LearnerAnswer } from '../src/api/cluster.ts'
 import type { Bench } from './lib/bench.ts'
-import { withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
+import { eventually, withCluster, type BenchCluster, type BenchNode } from './lib/cluster.ts'
 import { eventuallyEqual } from './lib/conditions.ts'
 import { fill, NDJSON } from './lib/fill.ts'
 import { startOwn } from './lib/generator/own.ts'
@@ -26,6 +26,9 @@ const PROBES_PER_SECOND = 200
 const PROBE_SECONDS_MAX = 3_600
 const PAGE = 1_000
 const SETTLE_MS = 500
+/** How often a request waits for a minute. */
+const CATCH_UP_WAITS = 10
+const COMPACTION_MS_MAX = 600_000
 
 /** How late the event loops of the nodes are while one of them does something large, and nothing else. */
 async function run(options: EventLoopOptions): Promise<Figure[]> {
@@ -42,7 +45,7 @@ async function run(options: EventLoopOptions): Promise<Figure[]> {
       await during(`all keys are listed, ${PAGE} a page`, () => listAll(leader)),
       await during('a snapshot streams to a new node', () => addNode(cluster, leader)),
       await during('a snapshot streams to a client', () => drain(`${leader.api}/cluster/snapshot`, '*/*')),
-      await overwritten(leader, options).then(() => during('a compaction runs', () => compact(leader))),
+      await overwritten(cluster, leader, options).then(() => during('a compaction runs', () => compact(leader))),
     ]
   })
 }
@@ -120,18 +123,34 @@ async function addNode(cluster: BenchCluster, leader: BenchNode): Promise<void> 
   // Without the log, the new node needs the state.
   for (const { api } of cluster.nodes) await sendJson('POST', `${api}/cluster/purge`, undefined)
   const { id, raft, api } = await cluster.grow()
-  const answer = await sendJson('POST', `${leader.api}/cluster/learners?timeout=60s`, { id, raft, api })
-  if (!(answer as LearnerAnswer).caughtUp) throw new Error(`the new node has not caught up: ${JSON.stringify(answer)}`)
+  // A large state takes longer than a request may wait.
+  for (let waits = 0; waits < CATCH_UP_WAITS; waits++) {
+    const answer = await sendJson('POST', `${leader.api}/cluster/learners?timeout=60s`, { id, raft, api })
+    if ((answer as LearnerAnswer).caughtUp) return
+  }
+  throw new Error(`the new node has not caught up within ${CATCH_UP_WAITS} minutes`)
 }
 
-async function overwritten(leader: BenchNode, { keys, valueBytes, overwriteSeconds }: EventLoopOptions): Promise<void> {
+async function overwritten(
+  { nodes }: BenchCluster,
+  leader: BenchNode,
+  { keys, valueBytes, overwriteSeconds }: EventLoopOptions,
+): Promise<void> {
   const shape = { method: 'PUT', targets: [leader.host], connections: 64, keys, valueBytes } as const
   await runLoad({ ...shape, seconds: overwriteSeconds })
+  await eventuallyEqual(nodes)
 }
 
+/** Until all that was there is removed. */
 async function compact({ api }: BenchNode): Promise<void> {
-  const { revision } = (await getJson(`${api}/compaction`)) as { revision?: number }
+  const history = async () => (await getJson(`${api}/compaction`)) as { revision: number; changes: number }
+  const { revision } = await history()
   await sendJson('POST', `${api}/compaction?timeout=60s`, { revision })
+  const attempt = async (): Promise<true | null> => {
+    const now = await history()
+    return now.changes <= now.revision - revision ? true : null
+  }
+  await eventually('the compaction is over', attempt, COMPACTION_MS_MAX)
 }
 
 const usual = { nodes: 3, valueBytes: 256, idleSeconds: 5 } as const
