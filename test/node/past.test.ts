@@ -388,9 +388,10 @@ t.test('a compaction that was begun goes on under the next leader', async (t) =>
 })
 
 t.test('a compaction of many steps leaves most of the time to writers, unless it would fall behind them', async (t) => {
-  for (const { written, begunAt } of [
-    { written: 0, begunAt: [0, 160, 320, 480] },
-    { written: 10, begunAt: [0, 160, 200, 240] },
+  for (const { written, history, begunAt } of [
+    { written: 0, history: limits.history, begunAt: [0, 160, 320, 480] },
+    { written: 10, history: limits.history, begunAt: [0, 160, 200, 240] },
+    { written: 0, history: { ...limits.history, stepRecordsMax: 600 }, begunAt: [0, 100, 200, 300] },
   ]) {
     const clock = new VirtualClock()
     clock.start()
@@ -398,7 +399,7 @@ t.test('a compaction of many steps leaves most of the time to writers, unless it
     const begun: number[] = []
     let changes = 100
     const historian = new Historian(
-      { history: limits.history, electionTimeoutMsMin: 150 },
+      { history, electionTimeoutMsMin: 150 },
       {
         clock,
         raft: { state: 'leader' },

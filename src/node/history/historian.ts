@@ -23,6 +23,8 @@ const SLACK_SHARE = 16
 
 /** After a compaction the leader rests for this many times as long as it took: what is written meanwhile waits for each of them. */
 const REST_FACTOR = 3
+/** Some of that time may be that of slow disks, which is no work. It rests no longer than this for each record that a compaction may remove. */
+const REST_MS_PER_RECORD = 0.1
 
 /** A sum of times may be rounded down, so that a timer for it comes early. Timers cannot be set for as long as history may be kept. */
 const WAKE_MS_MIN = 1
@@ -118,8 +120,10 @@ export class Historian {
 
   /** Not when more is written than was removed. */
   private pauseAfter(tookMs: number): void {
-    const { changes } = this.deps.applier.machineState.history ?? { changes: 0 }
-    if (changes < this.changesLeft) this.pausedUntil = this.deps.clock.now() + REST_FACTOR * tookMs
+    const { clock, applier } = this.deps
+    const { changes } = applier.machineState.history ?? { changes: 0 }
+    const restMs = Math.min(REST_FACTOR * tookMs, REST_MS_PER_RECORD * this.options.history.stepRecordsMax)
+    if (changes < this.changesLeft) this.pausedUntil = clock.now() + restMs
     this.changesLeft = changes
   }
 
