@@ -46,7 +46,7 @@ export class Historian {
   private isUnfinished = false
   /** How many revisions were listed after the last compaction. */
   private changesLeft = Infinity
-  /** After a compaction. */
+  /** The rest after a compaction, or the pause after one whose outcome is not known. */
   private pausedUntil = -Infinity
   private timer: { readonly at: number; readonly cancel: () => void } | null = null
   private stopped = false
@@ -118,7 +118,7 @@ export class Historian {
     )
   }
 
-  /** Not when more is written than was removed. */
+  /** Rests, unless as much was written meanwhile as the compaction has removed. */
   private pauseAfter(tookMs: number): void {
     const { clock, applier } = this.deps
     const { changes } = applier.machineState.history ?? { changes: 0 }

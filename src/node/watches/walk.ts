@@ -141,7 +141,8 @@ export class Walk {
     const feed = this.feed ?? (await this.enterFeed())
     const read = await feed.read(this.at)
     if (this.feed !== feed) return
-    // The disk may be ahead of what is in memory, as with a state that is just being installed, and so of what takes a right to watch.
+    // The disk may be ahead of what is in memory, as while a state is being installed. Until memory has it too, this node does not know
+    // whether a watcher has lost its right.
     const { last } = this.deps.ring
     const entries = read.filter(({ revision }) => revision <= last)
     if (entries.length === 0) {

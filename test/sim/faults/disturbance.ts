@@ -27,7 +27,9 @@ export const whole: Disturbance = { topology: 'whole', victim: null, mend: () =>
  * Of three voters, those that hold more can be elected by it. Of more, it alone reaches as many as are needed: it has to
  * hold as much as the others, which do not vote for it otherwise.
  */
-const lagMax = (voters: number): number => (voters === 3 ? 3 : 0)
+function lagMax(voters: number): number {
+  return voters === 3 ? 3 : 0
+}
 
 /** Breaks one thing among `voters`, whose leader is `leader`. Among three voters, cutting one link makes the third a bridge. */
 export function disturb(
