@@ -1,6 +1,6 @@
 import { AmbiguousOutcomeError, ConnectionError, ProblemError } from '../client/errors.ts'
 import type { QuorateClient } from '../client/quorate-client.ts'
-import { duration } from '../lib/duration.ts'
+import { duration, type DurationRange } from '../lib/duration.ts'
 import { failures, type ErrorCode, type ErrorFacts } from '../lib/errors.ts'
 import { formatHostPort, hostPort, isWildcard, type HostPort, type Scheme } from '../lib/host-port.ts'
 import { limits } from '../limits.ts'
@@ -90,14 +90,26 @@ export function originOf({ host, port }: HostPort, scheme: Scheme = 'http'): str
   return `${scheme}://${formatHostPort({ host: isWildcard(host) ? loopback : host, port })}`
 }
 
-/** Milliseconds. The notation is that of a request's query: a duration, or a whole number of seconds. */
+/** Milliseconds. */
 export function timeoutMsOf({ timeout }: ConnectionOptions): number {
   if (timeout === undefined) return limits.requestTimeoutMsDefault
-  const parsed = duration(1, limits.requestTimeoutMsMax)(/^[0-9]+$/.test(timeout) ? `${timeout}s` : timeout)
-  if (parsed.ok) return parsed.value
-  throw new UsageError(
-    `--timeout ${shown(timeout)} ${parsed.wrong}; expected a duration up to 1m, such as 500ms, or a whole number of seconds`,
+  return durationMsOf(
+    timeout,
+    '--timeout',
+    { min: 1, max: limits.requestTimeoutMsMax },
+    'a duration up to 1m, such as 500ms',
   )
+}
+
+/**
+ * Parses an argument in the notation of a request's query: a duration, or a whole number of seconds. Milliseconds.
+ *
+ * @param expected what `name` takes, for the message
+ */
+export function durationMsOf(text: string, name: string, { min, max }: DurationRange, expected: string): number {
+  const parsed = duration(min, max)(/^[0-9]+$/.test(text) ? `${text}s` : text)
+  if (parsed.ok) return parsed.value
+  throw new UsageError(`${name} ${shown(text)} ${parsed.wrong}; expected ${expected}, or a whole number of seconds`)
 }
 
 /** An argument as it appears in a message. Quotes make an empty one visible, such as that of an unset shell variable. */

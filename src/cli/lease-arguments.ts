@@ -1,15 +1,11 @@
-import { duration } from '../lib/duration.ts'
 import { limits } from '../limits.ts'
-import { shown, wholeNumber } from './connection.ts'
+import { durationMsOf, shown, wholeNumber } from './connection.ts'
 import { UsageError } from './terminal.ts'
 
 /** Milliseconds. `name` is for the message. */
 export function ttlMsOf(text: string, name: string): number {
-  const parsed = duration(limits.lease.ttlMsMin, limits.lease.ttlMsMax)(/^[0-9]+$/.test(text) ? `${text}s` : text)
-  if (parsed.ok) return parsed.value
-  throw new UsageError(
-    `${name} ${shown(text)} ${parsed.wrong}; expected a duration from 1s to 720h, such as 10s or 5m, or a whole number of seconds`,
-  )
+  const { ttlMsMin: min, ttlMsMax: max } = limits.lease
+  return durationMsOf(text, name, { min, max }, 'a duration from 1s to 720h, such as 10s or 5m')
 }
 
 /** The id of a lease: the user's own, or one that the cluster has made. */

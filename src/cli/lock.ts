@@ -1,10 +1,9 @@
 import { hostname } from 'node:os'
 import type { Lock } from '../client/index.ts'
 import { ProblemError } from '../client/errors.ts'
-import { duration } from '../lib/duration.ts'
 import { toError } from '../lib/to-error.ts'
 import { limits } from '../limits.ts'
-import { shown, withClient, type ConnectionOptions } from './connection.ts'
+import { durationMsOf, withClient, type ConnectionOptions } from './connection.ts'
 import { ttlMsOf } from './lease-arguments.ts'
 import { runInPlace } from './run-in-place.ts'
 import { printable } from './table.ts'
@@ -47,11 +46,7 @@ export async function lock(
 }
 
 function waitMsOf({ wait = '0' }: LockOptions): number {
-  const parsed = duration(0, limits.lockWaitMsMax)(/^[0-9]+$/.test(wait) ? `${wait}s` : wait)
-  if (parsed.ok) return parsed.value
-  throw new UsageError(
-    `--wait ${shown(wait)} ${parsed.wrong}; expected a duration up to 1m, such as 30s, or a whole number of seconds`,
-  )
+  return durationMsOf(wait, '--wait', { min: 0, max: limits.lockWaitMsMax }, 'a duration up to 1m, such as 30s')
 }
 
 /** Resolves with the exit code of the command. */
