@@ -4,7 +4,8 @@ import type { Hello, PeerMessage, Refusal, SnapshotSource, Transport } from '../
 import { nodeId } from '../../src/raft/index.ts'
 import type { NodeId } from '../../src/raft/index.ts'
 import type { TransportLimits } from '../../src/transport/transport-options.ts'
-import { appendOf, readIndexOf, RecordingNode, snapshotHeader, until } from './transport-fixture.ts'
+import { appendOf, readIndexOf, RecordingNode, snapshotHeader } from './transport-fixture.ts'
+import { until } from '../support/until.ts'
 
 /** A transport under test that knows its own address once it is started. */
 export interface AddressedTransport extends Transport {

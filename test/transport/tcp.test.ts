@@ -13,15 +13,9 @@ import { TcpTransport } from '../../src/transport/tcp.ts'
 import type { TransportLimits, TransportLogger } from '../../src/transport/transport-options.ts'
 import type { Frame } from '../../src/transport/wire.ts'
 import { transportContract } from '../contract/transport.ts'
-import {
-  appendOf,
-  machineClock,
-  readIndexOf,
-  RecordingNode,
-  snapshotHeader,
-  until,
-} from '../contract/transport-fixture.ts'
+import { appendOf, machineClock, readIndexOf, RecordingNode, snapshotHeader } from '../contract/transport-fixture.ts'
 import { callAt, encodeFrames, lieAt, type Stranger } from '../contract/transport-stranger.ts'
+import { until } from '../support/until.ts'
 
 const one = nodeId(1)
 const two = nodeId(2)

@@ -8,7 +8,8 @@ import { limits } from '../../src/limits.ts'
 import { nodeId } from '../../src/raft/index.ts'
 import { TcpTransport } from '../../src/transport/tcp.ts'
 import { transportContract } from '../contract/transport.ts'
-import { appendOf, machineClock, RecordingNode, until } from '../contract/transport-fixture.ts'
+import { appendOf, machineClock, RecordingNode } from '../contract/transport-fixture.ts'
+import { until } from '../support/until.ts'
 import { authority, DAY_MS, GivenIdentity, identityOf, issue, LOOPBACK } from '../support/certificates.ts'
 
 const [one, two] = [nodeId(1), nodeId(2)]

@@ -75,6 +75,19 @@ export const succeed: Answering = (_request, response) => {
   response.writeHead(200, recordHeaders).end(JSON.stringify(success))
 }
 
+/** Answers a request with a document, as a node does. */
+export function answer(response: ServerResponse, status: number, document: object): void {
+  response
+    .writeHead(status, { 'content-type': 'application/json', 'quorate-revision': '7' })
+    .end(JSON.stringify(document))
+}
+
+export async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(Buffer.from(chunk as Uint8Array))
+  return Buffer.concat(chunks).toString('utf8')
+}
+
 export function fail(
   response: ServerResponse,
   status: number,
