@@ -57,7 +57,7 @@ const ROOMS = {
       'inbox.ts',
       'consequences.ts',
     ],
-    membership: ['options.ts', 'startup.ts', 'codec', 'peers', 'requests', 'replica.ts'],
+    membership: ['options.ts', 'startup.ts', 'codec', 'peers', 'state', 'requests', 'replica.ts'],
     backup: ['codec', 'snapshots', 'membership'],
     space: ['options.ts', 'peers', 'requests', 'replica.ts'],
     leadership: ['options.ts', 'replica.ts', 'space'],

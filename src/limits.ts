@@ -405,8 +405,8 @@ export const limits = {
   /** What a backup rests after each piece while entries are applied, as a multiple of the time that reading the piece took; and at most. */
   backupRestFactor: 1,
   backupRestMsMax: 100,
-  /** How far revisions jump at a restore unless it is told otherwise: more than a busy cluster writes in a day. */
-  restoreRevisionGapDefault: 1_000_000_000,
+  /** How far revisions jump at a restore or a recovery unless it is told otherwise: more than a busy cluster writes in a day. */
+  revisionGapDefault: 1_000_000_000,
   /** A name of a restore: enough for a date and a reason. */
   restoreNameCharactersMax: 128,
 

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import { StorageError } from './lib/errors.ts'
 import { limits } from './limits.ts'
@@ -9,6 +9,7 @@ import { refuseForeignDirectory } from './storage/ownership.ts'
 import { DamagedStateError } from './storage/rocksdb/binding.ts'
 import { RocksStateStore } from './storage/rocksdb/rocks-state-store.ts'
 import { WalLogStore } from './storage/wal/wal-log-store.ts'
+import { systemClock } from './system-clock.ts'
 
 export interface RecoveryOptions {
   readonly dataDirectory: string
@@ -19,6 +20,8 @@ export interface RecoveryOptions {
   readonly api: string | null
   /** Remove all roles and tokens, for an operator who has lost every token. */
   readonly resetAuth: boolean
+  /** How many revisions are left out after those of the survivor. */
+  readonly revisionGap: number
   /** False: only inspect the directory. */
   readonly carryOut: boolean
 }
@@ -63,7 +66,7 @@ export async function recover(options: RecoveryOptions): Promise<RecoveryReport>
 async function recoverIn(
   { path, incarnation }: DataDirectory,
   id: NonNullable<Awaited<ReturnType<typeof readNodeId>>>,
-  { raft, api, resetAuth, carryOut }: RecoveryOptions,
+  { raft, api, resetAuth, revisionGap, carryOut }: RecoveryOptions,
 ): Promise<RecoveryReport> {
   const { segmentBytes, logCacheBytesMax } = limits
   const log = new WalLogStore({ directory: join(path, 'log'), segmentBytes, cacheBytesMax: logCacheBytesMax })
@@ -72,13 +75,15 @@ async function recoverIn(
   const note = (facts: object, event: string): void => void findings.push(`${event}: ${JSON.stringify(facts)}`)
   try {
     const startup = await openStores(id, log, state, { debug: () => undefined, info: note, warn: note, error: note })
-    const plan = planRecovery(startup, { id, incarnation, raft, api, resetAuth })
+    const plan = planRecovery(startup, { id, incarnation, raft, api, resetAuth, revisionGap })
     const isDone = carryOut && plan.kind === 'needed'
     const randomHex = (digits: number): string =>
       randomBytes(Math.ceil(digits / 2))
         .toString('hex')
         .slice(0, digits)
-    const newClusterId = isDone ? await carryOutRecovery(plan, log, randomHex) : null
+    const hashKey = [randomInt(2 ** 32), randomInt(2 ** 32)] as const
+    const ground = { log, state, clock: systemClock, hashKey, machine: limits, randomHex }
+    const newClusterId = isDone ? await carryOutRecovery(plan, startup, ground) : null
     return { node: id, incarnation, newClusterId, findings, ...recoveryView(plan) }
   } finally {
     // Everything that was written is durable. The reason why a store could not be opened matters more than why it cannot be closed.

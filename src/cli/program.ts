@@ -122,8 +122,17 @@ function addNodeCommands(program: Command, terminal: Terminal, ended: Ended): vo
     .option('--raft <host:port>', 'a new address for its peers')
     .option('--api <host:port>', 'a new address for its clients')
     .option('--reset-auth', 'remove all roles and tokens: for when every admin token is lost')
+    .option('--revision-gap <n>', 'how many revisions are left out after those of the survivor (default 1000000000)')
     .option('--yes', 'do it; without this, only say what would be done')
     .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+The lost nodes may have given out revisions, ETags and fencing tokens that this one does not know. The gap keeps the new cluster from giving
+them out again; the history before it is compacted. With --revision-gap 0 revisions go on where the survivor ends, and its history can be
+read. Do this only when nothing is lost, or no client of the old cluster will talk to the new one.
+`,
+    )
     .action(async (options: RecoverOptions) => {
       const { recover } = await import('./recover.ts')
       ended(await recover(terminal, options))

@@ -4,6 +4,7 @@ import { originText, reachable, reachableOrigin } from '../lib/host-port.ts'
 import type { Parser } from '../lib/parsed.ts'
 import { wholeNumber } from './connection.ts'
 import { describeConfigs, describeIds, describeLogId } from './cluster-status.ts'
+import { revisionGapOf } from './revision-gap.ts'
 import { shellCommand } from './shell.ts'
 import { formatFacts } from './table.ts'
 import { exitCodes, UsageError, type Terminal } from './terminal.ts'
@@ -14,6 +15,7 @@ export interface RecoverOptions {
   readonly raft?: string
   readonly api?: string
   readonly resetAuth?: true
+  readonly revisionGap?: string
   readonly yes?: true
   readonly json?: true
 }
@@ -25,11 +27,20 @@ export async function recover(terminal: Terminal, options: RecoverOptions): Prom
   const origin = options.api === undefined ? null : addressFrom('--api', options.api, reachableOrigin)
   const api = origin === null ? null : originText(origin, 'http')
   if (options.dataDir === '') throw new UsageError("--data-dir '': expected the directory of the survivor")
+  const revisionGap = revisionGapOf(options.revisionGap)
   let report: RecoveryReport
   try {
     const carryOut = options.yes === true
     const resetAuth = options.resetAuth === true
-    report = await recoverDirectory({ dataDirectory: options.dataDir, id, raft, api, resetAuth, carryOut })
+    report = await recoverDirectory({
+      dataDirectory: options.dataDir,
+      id,
+      raft,
+      api,
+      resetAuth,
+      revisionGap,
+      carryOut,
+    })
   } catch (error) {
     if (!(error instanceof StorageError)) throw error
     const document = JSON.stringify({ code: error.kind, detail: error.message })
@@ -69,8 +80,8 @@ function describeNext({ node, leaving }: RecoveryReport): string {
 }
 
 /** The command that was given, quoted for a shell. */
-function commandLine({ dataDir, id, raft, api, resetAuth }: RecoverOptions): string {
-  const flags = { '--data-dir': dataDir, '--id': id, '--raft': raft, '--api': api }
+function commandLine({ dataDir, id, raft, api, resetAuth, revisionGap }: RecoverOptions): string {
+  const flags = { '--data-dir': dataDir, '--id': id, '--raft': raft, '--api': api, '--revision-gap': revisionGap }
   return `${shellCommand('quorate recover', flags)}${resetAuth === true ? ' --reset-auth' : ''}`
 }
 
@@ -88,12 +99,13 @@ function describeFound(report: RecoveryReport): string {
   return facts + findings.map((finding) => `note: ${finding}\n`).join('')
 }
 
-function describeChange({ newClusterId, newMembership, leaving, resetAuth }: RecoveryReport): string {
+function describeChange({ newClusterId, newMembership, revisionsAfter, leaving, resetAuth }: RecoveryReport): string {
   const addresses = Object.entries(newMembership.nodes).map(([id, { raft, api }]) => `${id} at ${raft} and ${api}`)
   return formatFacts([
     ['cluster', newClusterId ?? 'a new id, drawn with --yes'],
     ['voters', addresses.join(', ')],
     ['leaving', describeIds(leaving)],
+    ['revisions', `above ${revisionsAfter}`],
     ...(resetAuth ? [['tokens', 'none: roles and tokens are removed, and everybody may do everything'] as const] : []),
   ])
 }

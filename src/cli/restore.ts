@@ -7,6 +7,7 @@ import { openBackup, printStorageError, printUnusable } from './backup-file.ts'
 import { describeConfigs, describeLogId } from './cluster-status.ts'
 import { shown, wholeNumber } from './connection.ts'
 import { memberFrom } from './members.ts'
+import { revisionGapOf } from './revision-gap.ts'
 import { shellCommand, shellWord } from './shell.ts'
 import { StreamProgress } from './stream-progress.ts'
 import { formatFacts } from './table.ts'
@@ -25,14 +26,14 @@ export interface RestoreOptions {
 
 /** Makes the data directory of one node of a new cluster from a backup. */
 export async function restore(terminal: Terminal, file: string, options: RestoreOptions): Promise<number> {
-  const { dataDir: dataDirectory, revisionGap: gap } = options
+  const { dataDir: dataDirectory } = options
   const id = wholeNumber(options.id, '--id', 1)
   const members = options.members.map((text) => memberFrom(text, '--members', 'http'))
   const problem = membersProblem(members, id)
   if (problem !== null) throw new UsageError(`--members: ${problem}`)
   if (dataDirectory === '') throw new UsageError("--data-dir '': expected the directory to make")
   const clusterToken = options.clusterToken ?? terminal.environment['QUORATE_CLUSTER_TOKEN'] ?? ''
-  const revisionGap = gap === undefined ? limits.restoreRevisionGapDefault : wholeNumber(gap, '--revision-gap', 0)
+  const revisionGap = revisionGapOf(options.revisionGap)
   const wishes = { members, clusterToken, name: nameFrom(options.name), revisionGap }
   const source = await openBackup(terminal, file)
   const progress = new StreamProgress(terminal, { isShown: true, hasRecords: false, bytesMax: source.bytes })

@@ -34,6 +34,7 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
     t.match(seen.out, new RegExp(`node +${survivor.id} \\(voter\\)\ncluster +${clusterId ?? ''}\n`))
     t.match(seen.out, /voters +1, 2, 3\n/)
     t.match(seen.out, new RegExp(`leaving +${lost.map(({ id }) => id).join(', ')}\n`))
+    t.match(seen.out, /revisions +above 10000\d+\n/)
     t.match(seen.out, /What was acknowledged after index \d+ \(term \d+, node \d\) and is only on other nodes is lost/)
     t.match(seen.out, /The membership was not changed\. To do it: quorate recover --data-dir .* --yes\n$/)
     const { newClusterId, kind } = JSON.parse((await runCli([...words, '--json'])).out) as RecoveryReport
@@ -42,6 +43,13 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
     t.match(await runCli([...words, '--id', 'x']), { code: 1, err: /--id x: expected a whole number from 1/ })
     t.match(await runCli([...words, '--raft', 'here']), { code: 1, err: /--raft here is not of the form HOST:PORT/ })
     t.match(await runCli(['recover', '--yes']), { code: 1, err: /--data-dir/ })
+    t.match(await runCli([...words, '--revision-gap', '-1']), {
+      code: 1,
+      err: /--revision-gap -1: expected a whole number from 0/,
+    })
+    const without = await runCli([...words, '--revision-gap', '0'])
+    t.match(without.out, new RegExp(`revisions +above ${(lastLogId?.index ?? 0) + 1}\n`))
+    t.match(without.out, /--revision-gap 0 --yes\n$/)
     await survivor.start()
     t.match(
       await cluster.status(survivor.id),
@@ -66,7 +74,9 @@ t.test('two of three nodes are lost for ever: the third is recovered, and the cl
     failureTolerance: 0,
   })
   t.same(contradictions(load, await holdingsOf(survivor, load.prefix)), [], 'all that was acknowledged is there')
-  t.equal((await survivor.client.putKey('after', 'recovery')).status, 200)
+  const written = await survivor.client.putKey('after', 'recovery')
+  t.equal(written.status, 200)
+  t.ok((written.json() as { revision: number }).revision > report.revisionsAfter)
 
   for (const node of lost) await node.start()
   await eventually('the old nodes are refused when they return', async () => {

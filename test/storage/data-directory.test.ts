@@ -128,7 +128,7 @@ t.test('a directory of another user is opened by nobody but the node', async (t)
   t.intercept(process, 'geteuid', { value: () => uid + 1 })
   const refused = refusal(new RegExp(`belongs to the user with the id ${uid}, .*: sudo -u '#${uid}' quorate`))
   await t.rejects(refuseForeignDirectory(path), refused)
-  const options = { dataDirectory: path, id: null, raft: null, api: null, resetAuth: false }
+  const options = { dataDirectory: path, id: null, raft: null, api: null, resetAuth: false, revisionGap: 0 }
   for (const carryOut of [false, true]) await t.rejects(recover({ ...options, carryOut }), refused)
   const members = [{ id: 1, raft: '127.0.0.1:7101', api: 'http://127.0.0.1:7001' }]
   const empty = temporary(t)

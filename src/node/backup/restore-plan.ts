@@ -6,7 +6,7 @@ import type { LogId, Membership, StoredMembership } from '../../raft/index.ts'
 import { logIndex, nodeId, term } from '../../raft/index.ts'
 import { restoredClusterId } from '../codec/cluster-id.ts'
 import { encodeMembership } from '../codec/membership-codec.ts'
-import type { StateMeta } from '../codec/state-meta.ts'
+import { machineAt, type StateMeta } from '../codec/state-meta.ts'
 import { membershipOfVoters } from '../membership/api-views.ts'
 import type { Backup } from './backup-reader.ts'
 
@@ -52,9 +52,7 @@ export function membersProblem(members: readonly MemberSpec[], id: number): stri
  * The state is that of the backup as of one more entry, which sets the new membership: as if a leader of a later term had written it, all
  * nodes had applied it, and the log before had been freed. The cluster has a name of its own, so no node of the old one is heard.
  *
- * With a gap, every revision that clients of the old cluster may have seen after the backup lies in it: no revision, ETag or fencing token
- * is given out a second time. The history is compacted up to the end of the gap, so that a watch or a read which would miss what happened
- * in it is refused.
+ * With a gap, every revision that clients of the old cluster may have seen after the backup lies in it (`machineAt`).
  */
 export function planRestore({ header, meta }: Backup, wishes: RestoreWishes, hash: Hash): RestorePlan | string {
   const { members, clusterToken, name, revisionGap } = wishes
@@ -71,13 +69,8 @@ export function planRestore({ header, meta }: Backup, wishes: RestoreWishes, has
   return {
     clusterId: restoredClusterId(clusterToken, way, hash),
     membership,
-    meta: { applied: base, membership: stored, machine: revisionGap === 0 ? machine : movedTo(index, machine) },
+    meta: { applied: base, membership: stored, machine: revisionGap === 0 ? machine : machineAt(index, machine) },
   }
-}
-
-function movedTo(revision: number, machine: StateMeta['machine']): StateMeta['machine'] {
-  const { history } = machine
-  return { ...machine, revision, history: history === null ? null : { ...history, compactedRevision: revision } }
 }
 
 /** Makes the log that belongs to the state of `plan`, in a log that is open and empty. */

@@ -57,6 +57,16 @@ export function decodeStateMeta(meta: Uint8Array): StateMeta | null {
   }
 }
 
+/**
+ * The machine of a cluster that goes on at `revision`, far behind its last one: no revision, ETag, fencing token or id of a lease that clients
+ * have seen of an old cluster is given out a second time. The history is compacted up to there, so that a watch or a read which would miss what
+ * happened in between is refused.
+ */
+export function machineAt(revision: number, machine: MachineState): MachineState {
+  const { history } = machine
+  return { ...machine, revision, history: history === null ? null : { ...history, compactedRevision: revision } }
+}
+
 /** Throws `NewerStateError` for the meta of a state that a newer build wrote, and other errors where it is damaged. */
 export function refuseNewer(meta: Uint8Array): void {
   if ((meta[0] ?? 0) > FORMAT_VERSION)

@@ -1,10 +1,12 @@
-import { encodeCommand, NODE_ITSELF } from '../../kv/index.ts'
+import { encodeCommand, KvMachine, NODE_ITSELF, type KvMachineOptions } from '../../kv/index.ts'
 import { StorageError } from '../../lib/errors.ts'
-import type { LogStore, LogWrite } from '../../ports/log-store.ts'
+import { limits } from '../../limits.ts'
 import type { LogId, LogIndex, Membership, NodeAddresses, NodeId, Vote } from '../../raft/index.ts'
 import { indexOf, isVoter, logIndex, sameIds, term } from '../../raft/index.ts'
-import { commandEntryBytes, commandEntryInto, entryCodec } from '../codec/entry.ts'
+import { commandEntryBytes, commandEntryInto } from '../codec/entry.ts'
+import { encodeStateMeta, machineAt, type StateMeta } from '../codec/state-meta.ts'
 import type { Startup } from '../startup.ts'
+import { replay, type ReplayGround } from '../state/replay.ts'
 import type { LogIdView, MembershipView } from '../../api/cluster.ts'
 import { logIdView, membershipView, voteView } from './api-views.ts'
 
@@ -18,12 +20,18 @@ export interface Survivor {
   readonly api: string | null
   /** The new cluster has no roles and tokens. */
   readonly resetAuth: boolean
+  /**
+   * How many revisions lie between the last entry of the survivor and the first revision of the new cluster, for those that clients may have seen
+   * of what is lost. 0: revisions go on without a gap, and so does the history.
+   */
+  readonly revisionGap: number
 }
 
 /** What a survivor holds, and what the recovery would make of it. */
 export interface RecoveryPlan {
   /** `alone`: this node is the whole cluster already, at these addresses; there is nothing to do. */
   readonly kind: 'needed' | 'alone'
+  readonly id: NodeId
   readonly clusterId: string
   readonly role: 'voter' | 'learner'
   readonly last: LogId
@@ -32,6 +40,9 @@ export interface RecoveryPlan {
   readonly current: Membership
   readonly membershipAt: LogId | null
   readonly next: Membership
+  /** The entry that sets `next`: the log of the new cluster goes on behind it. */
+  readonly base: LogId
+  readonly revisionGap: number
   readonly resetAuth: boolean
 }
 
@@ -48,6 +59,8 @@ export interface RecoveryView {
   readonly membership: MembershipView
   readonly membershipLogId: LogIdView | null
   readonly newMembership: MembershipView
+  /** Every revision of the new cluster is higher than this. */
+  readonly revisionsAfter: number
   /** Roles and tokens are removed. */
   readonly resetAuth: boolean
   /** Nodes that no longer belong to the cluster. */
@@ -84,10 +97,22 @@ export function planRecovery({ restored, clusterId }: Startup, survivor: Survivo
   }
   const next: Membership = { configs: [[survivor.id]], nodes: new Map([[survivor.id, addresses]]), removing: [] }
   const role = isVoter(membership, survivor.id) ? 'voter' : 'learner'
-  const { resetAuth } = survivor
+  const { id, resetAuth, revisionGap } = survivor
   const kind = isAlone(membership, survivor.id, addresses) && !resetAuth ? 'alone' : 'needed'
-  const facts = { kind, clusterId, role, last, vote, next, resetAuth } as const
+  const base = baseOf(survivor, last, vote)
+  const facts = { kind, id, clusterId, role, last, vote, next, base, revisionGap, resetAuth } as const
   return { ...facts, applied: indexOf(applied), current: membership, membershipAt: stored.logId }
+}
+
+function baseOf({ id, resetAuth, revisionGap }: Survivor, last: LogId, { leaderId }: Vote): LogId {
+  const index = last.index + (resetAuth ? 1 : 0) + revisionGap + 1
+  const ballot = leaderId.term + 1
+  if (index > limits.logIndexMax || ballot > limits.termMax) {
+    throw refused(
+      `revisions would go on at ${index}, beyond the highest possible index, ${limits.logIndexMax}: choose a smaller --revision-gap`,
+    )
+  }
+  return { leaderId: { term: term(ballot), nodeId: id }, index: logIndex(index) }
 }
 
 function isAlone(membership: Membership, id: NodeId, { raft, api }: NodeAddresses): boolean {
@@ -97,33 +122,42 @@ function isAlone(membership: Membership, id: NodeId, { raft, api }: NodeAddresse
   return isAt && membership.nodes.size === 1 && others.length === 0 && sameIds(voters, [id])
 }
 
+/** What a recovery works on, and with. */
+export interface RecoveryGround extends ReplayGround {
+  readonly machine: KvMachineOptions
+  readonly randomHex: (digits: number) => string
+}
+
 /**
- * Carries the plan out on an open log, in two durable steps, and returns the id of the new cluster.
+ * Carries the plan out on open stores, in steps each of which is durable before the next, and returns the id of the new cluster.
  *
  * First come the ballot and the cluster id: no node of the old cluster talks to this node any more, and it cannot lead by itself yet. Then
- * comes the membership, as an entry of that ballot after all existing ones. Its only voter is this node, so writing the entry commits it.
- * After a crash between the two steps, the node serves nobody until the recovery is run again.
+ * everything in the log is executed, and the state made that of one more entry of that ballot, which sets the membership: as if this node had
+ * written it alone, and the log before had been freed. After a crash before that, the node serves nobody until the recovery is run again.
  */
-export async function carryOutRecovery(
-  plan: RecoveryPlan,
-  log: LogStore,
-  randomHex: (digits: number) => string,
-): Promise<string> {
-  const { clusterId, vote, last, next, resetAuth } = plan
-  const [id] = next.nodes.keys()
-  if (id === undefined) throw refused('a cluster has a member')
+export async function carryOutRecovery(plan: RecoveryPlan, startup: Startup, ground: RecoveryGround): Promise<string> {
+  const { id, clusterId, last, next, base, revisionGap, resetAuth } = plan
+  const { log, state } = ground
+  const { leaderId } = base
   // The part of the id that stands for the cluster token stays: the nodes that are to join have the same token.
-  const name = `${clusterId.slice(0, clusterId.indexOf('-'))}-${randomHex(MEMBERS_DIGITS)}`
-  const leaderId = { term: term(vote.leaderId.term + 1), nodeId: id }
+  const name = `${clusterId.slice(0, clusterId.indexOf('-'))}-${ground.randomHex(MEMBERS_DIGITS)}`
   await log.write([{ type: 'hard-state', state: { vote: { leaderId, committed: true }, clusterId: name } }])
-  const index = logIndex(last.index + 1)
-  const append = (at: LogIndex, body: Uint8Array, membershipCount: number): LogWrite => ({
-    type: 'append',
-    batch: { leaderId, first: at, last: at, body, membershipCount },
-  })
-  const writes = [append(index, entryCodec.membership(next), 1)]
-  if (resetAuth) writes.push(append(logIndex(index + 1), authReset(id), 0))
-  await log.write(writes)
+  const end = logIndex(last.index + (resetAuth ? 1 : 0))
+  if (resetAuth) {
+    const body = authReset(id)
+    await log.write([{ type: 'append', batch: { leaderId, first: end, last: end, body, membershipCount: 0 } }])
+  }
+  const { applied, appliedMembership: membership } = startup.restored
+  const machine = new KvMachine(ground.machine, startup.meta?.machine ?? null, startup.auth)
+  const reached = await replay({ machine, applied, membership, last: end }, ground)
+  const meta: StateMeta = {
+    applied: base,
+    membership: { logId: base, membership: next },
+    machine: revisionGap === 0 ? reached : machineAt(base.index, reached),
+  }
+  await state.write([], encodeStateMeta(meta))
+  await state.flush()
+  await log.write([{ type: 'reset', purged: base }])
   return name
 }
 
@@ -136,7 +170,7 @@ function authReset(id: NodeId): Uint8Array {
 }
 
 export function recoveryView(plan: RecoveryPlan): RecoveryView {
-  const { kind, clusterId, role, last, applied, vote, current, membershipAt, next, resetAuth } = plan
+  const { kind, clusterId, role, last, applied, vote, current, membershipAt, next, base, resetAuth } = plan
   return {
     kind,
     clusterId,
@@ -148,6 +182,7 @@ export function recoveryView(plan: RecoveryPlan): RecoveryView {
     membership: membershipView(current),
     membershipLogId: logIdView(membershipAt),
     newMembership: membershipView(next),
+    revisionsAfter: base.index,
     resetAuth,
     leaving: [...current.nodes.keys()].filter((id) => !next.nodes.has(id)).sort((a, b) => a - b),
   }
