@@ -548,6 +548,8 @@ export const limits = {
    * each byte of a value or a key, and space for the rest of 128,000 of them. A page of a listing is smaller.
    */
   clientAnswerBytesMax: 6 * 64 * 1024 * 1024 + 32 * 1024 * 1024,
+  /** Headers of an answer: a redirection repeats the whole request line. */
+  clientHeaderBytesMax: 64 * 1024,
   /** The token that a client sends. Gateways want far shorter ones than a node, which takes `httpHeaderBytesMax` of all headers together. */
   clientTokenBytesMax: 16 * 1024,
   /** What a client reads of a file, or sends of a stream of records, at a time. */

@@ -102,11 +102,13 @@ async function* readable(file: string, pieces: AsyncIterable<Uint8Array>): Async
 
 /** How to go on: with the same records under the same name, or from a line on. */
 function adviceAfter(failure: unknown, { file }: Source, name: string): string {
-  const cause = failure instanceof AmbiguousOutcomeError ? failure.cause : failure
-  if (cause instanceof ConnectionError) return cause.refused ? '' : repeatAdvice(name)
-  if (!(cause instanceof ProblemError)) return ''
-  const { nextLine } = cause.problem
-  if (typeof nextLine !== 'number') return ''
+  const isOpen = failure instanceof AmbiguousOutcomeError
+  const cause = isOpen ? failure.cause : failure
+  const nextLine = cause instanceof ProblemError ? cause.problem['nextLine'] : null
+  if (typeof nextLine !== 'number') {
+    const mayBeIn = isOpen || (cause instanceof ConnectionError && !cause.refused)
+    return mayBeIn ? repeatAdvice(name) : ''
+  }
   const rest = file === null ? '' : `  Or go on without it: tail -n +${nextLine} ${file} | quorate kv import -\n`
   return `${repeatAdvice(name)}${rest}`
 }

@@ -83,7 +83,8 @@ class Exchange {
     const { method, path, signal, silenceMsMax: timeout } = outgoing
     const headers = { ...outgoing.headers, ...framing(outgoing) }
     const send = origin.protocol === 'https:' ? secureRequest : request
-    this.outbound = send(origin, { method, path, agent, headers, timeout, ...(signal === null ? {} : { signal }) })
+    const options = { method, path, agent, headers, timeout, maxHeaderSize: limits.clientHeaderBytesMax }
+    this.outbound = send(origin, signal === null ? options : { ...options, signal })
     this.outbound.on('response', (inbound) => {
       this.inbound = inbound
       this.silenceMs = outgoing.bodySilenceMsMax

@@ -10,11 +10,16 @@ interface KeepAliveAnswer {
   readonly remainingMs: number
 }
 
+/** What a keeper needs of the requests of a client. */
+type LeaseRequests = Pick<Requests, 'read' | 'whenClosed' | 'timeoutMs'>
+
 /** The time of leases. */
 export const leaseNow = wakingClock()
 
 /** The least time that one attempt to renew a lease gets, where so much is left. */
 const renewalMsMin = 1_000
+/** How late a keeper notices at most that the machine has slept. */
+const lookMsMax = 1_000
 
 /**
  * Keeps one lease alive, and knows until when it is certainly held: its time counts from before the request that was answered, so a
@@ -23,23 +28,30 @@ const renewalMsMin = 1_000
 export class LeaseKeeper {
   readonly id: number
   readonly ttlMs: number
-  private readonly requests: Requests
+  private readonly requests: LeaseRequests
+  private readonly now: () => number
   private readonly lost = new AbortController()
-  /** Ends a renewal that is under way. */
-  private readonly ending = new AbortController()
+  /** End the renewals that are under way. */
+  private readonly attempts = new Set<AbortController>()
   private heldUntil: number
   private failures = 0
   private ended = false
   private gone = false
-  private renewal: NodeJS.Timeout | null = null
-  private watchdog: NodeJS.Timeout | null = null
+  private renewAt = Infinity
+  private timer: NodeJS.Timeout | null = null
   private callOff: () => void = () => undefined
 
-  /** `sentAt`: when the request was sent that gave the lease, by `leaseNow`. */
-  constructor(lease: { readonly id: number; readonly ttlMs: number }, sentAt: number, requests: Requests) {
+  /** `sentAt`: when the request was sent that gave the lease, by `now`. */
+  constructor(
+    lease: { readonly id: number; readonly ttlMs: number },
+    sentAt: number,
+    requests: LeaseRequests,
+    now: () => number = leaseNow,
+  ) {
     this.id = lease.id
     this.ttlMs = lease.ttlMs
     this.requests = requests
+    this.now = now
     this.heldUntil = sentAt + lease.ttlMs
     this.schedule()
     this.callOff = requests.whenClosed((why) => this.lose(why.message, why))
@@ -61,7 +73,8 @@ export class LeaseKeeper {
     if (sentAt !== null && now - sentAt < lease.ttlMs / 3) return new LeaseKeeper(lease, sentAt, requests)
     const keeper = new LeaseKeeper(lease, now, requests)
     try {
-      await keeper.renew({ signal: options.signal, timeoutMs: options.timeoutMs ?? lease.ttlMs })
+      const timeoutMs = Math.min(options.timeoutMs ?? requests.timeoutMs, lease.ttlMs)
+      await keeper.renew({ signal: options.signal, timeoutMs })
       return keeper
     } catch (error) {
       keeper.stop()
@@ -75,7 +88,12 @@ export class LeaseKeeper {
 
   /** Whether the lease is certainly held. The clock is asked, in case that the process stood still. */
   get isHeld(): boolean {
-    return !this.ended && leaseNow() < this.heldUntil
+    return !this.ended && this.leftMs > 0
+  }
+
+  /** For how much longer the lease is certainly there, unless it was ended; also once it is renewed no more. */
+  get leftMs(): number {
+    return this.heldUntil - this.now()
   }
 
   /** Whether the server has said that it has ended. */
@@ -85,16 +103,18 @@ export class LeaseKeeper {
 
   /** Renews it now. Rejects with `LeaseLostError` when it is gone; whatever else fails is tried again later. */
   async renew({ signal, timeoutMs: given }: RequestOptions = {}): Promise<void> {
-    const sentAt = leaseNow()
+    const sentAt = this.now()
     const leftMs = Math.max(1, this.heldUntil - sentAt)
-    const ending = this.ending.signal
-    // A connection that has died unnoticed leaves time for another attempt.
     const timeoutMs = Math.min(leftMs, given ?? Math.max(renewalMsMin, leftMs / 2))
+    const attempt = new AbortController()
+    this.attempts.add(attempt)
+    // A connection that has died unnoticed leaves time for another attempt. A single server would get some time more.
+    const limit = given === undefined ? setTimeout(() => attempt.abort(), timeoutMs).unref() : null
     const call = { method: 'POST', path: `/leases/${this.id}/keepalive`, isIdempotent: true, lane: 'urgent' } as const
     try {
       const { remainingMs } = await this.requests.read<KeepAliveAnswer>(call, {
         timeoutMs,
-        signal: signal === undefined ? ending : AbortSignal.any([signal, ending]),
+        signal: signal === undefined ? attempt.signal : AbortSignal.any([signal, attempt.signal]),
       })
       this.failures = 0
       this.heldUntil = Math.max(this.heldUntil, sentAt + remainingMs)
@@ -107,6 +127,8 @@ export class LeaseKeeper {
       this.failures += 1
       throw error
     } finally {
+      this.attempts.delete(attempt)
+      if (limit !== null) clearTimeout(limit)
       if (!this.ended) this.schedule()
     }
   }
@@ -114,36 +136,35 @@ export class LeaseKeeper {
   /** From now on nothing is renewed, and the signal stays as it is. */
   stop(): void {
     this.ended = true
-    this.ending.abort()
+    for (const attempt of this.attempts) attempt.abort()
     this.callOff()
-    if (this.renewal !== null) clearTimeout(this.renewal)
-    if (this.watchdog !== null) clearTimeout(this.watchdog)
+    if (this.timer !== null) clearTimeout(this.timer)
   }
 
   /** The next renewal once a third of the time has passed, a little earlier by chance, so that many leases do not come together. */
   private schedule(): void {
-    const now = leaseNow()
+    const now = this.now()
     const early = this.ttlMs * (2 / 3 + Math.random() / 12)
     const until = Math.max(limits.clientPauseMsMin, this.heldUntil - now - early)
-    const pause = this.failures === 0 ? until : pauseMsAfter(this.failures - 1)
-    if (this.renewal !== null) clearTimeout(this.renewal)
-    this.renewal = setTimeout(
-      () => void this.renew().catch(() => undefined),
-      Math.min(pause, limits.timerMsMax),
-    ).unref()
-    this.watch(now)
+    this.renewAt = now + (this.failures === 0 ? until : pauseMsAfter(this.failures - 1))
+    this.arm(now)
   }
 
-  private watch(now: number): void {
-    if (this.watchdog !== null) clearTimeout(this.watchdog)
-    const left = Math.max(0, this.heldUntil - now)
-    this.watchdog = setTimeout(() => this.onTime(), Math.min(left, limits.timerMsMax)).unref()
+  /** Timers stand still while the machine sleeps, so the clock is looked at again before anything is due. */
+  private arm(now: number): void {
+    if (this.timer !== null) clearTimeout(this.timer)
+    const dueMs = Math.max(0, Math.min(this.renewAt, this.heldUntil) - now)
+    this.timer = setTimeout(() => this.onTime(), Math.min(dueMs, lookMsMax)).unref()
   }
 
   private onTime(): void {
-    const now = leaseNow()
-    if (now < this.heldUntil) this.watch(now)
-    else this.lose(`it could not be renewed in its ${this.ttlMs} ms`, null)
+    const now = this.now()
+    if (now >= this.heldUntil) return this.lose(`it could not be renewed in its ${this.ttlMs} ms`, null)
+    if (now >= this.renewAt) {
+      this.renewAt = Infinity
+      void this.renew().catch(() => undefined)
+    }
+    this.arm(now)
   }
 
   private lose(why: string, cause: unknown): void {

@@ -120,9 +120,12 @@ class KeptLease extends Kept implements Lease {
   }
 
   protected async end(options: WriteOptions): Promise<void> {
-    // Somebody else may have a lease of this id by now.
-    if (this.isChosen && this.signal.aborted) return
-    await this.leases.revoke(this.id, options)
+    if (!this.isChosen) return await this.leases.revoke(this.id, options)
+    // Once its time is over, somebody else may have a lease of this id.
+    const { leftMs } = this.keeper
+    if (this.signal.aborted || leftMs <= 0) return
+    const timeoutMs = Math.max(1, Math.floor(Math.min(options.timeoutMs ?? this.leases.timeoutMs, leftMs)))
+    await this.leases.revoke(this.id, { ...options, timeoutMs })
   }
 }
 
@@ -165,8 +168,20 @@ export class Leases {
     const lease = await this.grant(options)
     // The answer may be that of an earlier call.
     const grantedAt = options.idempotencyKey === undefined ? sentAt : null
-    const keeper = await LeaseKeeper.of(lease, grantedAt, this.requests, options)
-    return new KeptLease(keeper, this, options.id !== undefined)
+    try {
+      const keeper = await LeaseKeeper.of(lease, grantedAt, this.requests, options)
+      return new KeptLease(keeper, this, options.id !== undefined)
+    } catch (error) {
+      // It has been granted, whatever kept the renewal from telling that it is alive.
+      const cause = error instanceof AmbiguousOutcomeError ? error.cause : error
+      const isOpen = cause instanceof ConnectionError || cause instanceof ProblemError
+      throw isOpen ? new AmbiguousOutcomeError(cause, options.idempotencyKey ?? null) : error
+    }
+  }
+
+  /** @internal */
+  get timeoutMs(): number {
+    return this.requests.timeoutMs
   }
 
   /** A new lease that nobody keeps alive. */

@@ -167,9 +167,10 @@ export class Locks {
       const keeper = await LeaseKeeper.of({ id: lease, ttlMs }, sentAt, this.requests, options)
       return new HeldLock(name, token, keeper, this.requests)
     } catch (error) {
-      if (error instanceof LeaseLostError) return null
-      // The caller gets no lock, so nobody else would release it.
-      void released(name, lease, this.requests, {}).catch(() => undefined)
+      const isLost = error instanceof LeaseLostError
+      // The caller gets no lock, so nobody else would release it, unless a server has said that it is over.
+      if (!isLost || error.cause === undefined) void released(name, lease, this.requests, {}).catch(() => undefined)
+      if (isLost) return null
       throw error
     }
   }

@@ -638,6 +638,13 @@ t.test('an import is sent to the first server that takes it, and is answered whi
   const unclear = await runCli(['kv', 'import', '--server', torn], { input: '{}' })
   t.equal(unclear.code, 10)
   t.match(unclear.err, /may have taken effect[\s\S]*with --idempotency-key [0-9a-f-]{36}\n$/)
+  const gateway = await listen(
+    t,
+    (request, response) => void request.resume().once('end', () => response.writeHead(504).end()),
+  )
+  const lost = await runCli(['kv', 'import', '--server', gateway], { input: '{}' })
+  t.equal(lost.code, 10)
+  t.match(lost.err, /may have taken effect[\s\S]*with --idempotency-key [0-9a-f-]{36}\n$/)
   const nobody = await runCli(['kv', 'import', '--server', '127.0.0.1:1'], { input: '{}' })
   t.equal(nobody.code, 9)
   t.notMatch(nobody.err, /idempotency-key/)

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { AmbiguousOutcomeError, LeaseLostError, ProblemError } from '../../src/client/index.ts'
+import { LeaseKeeper } from '../../src/client/lease-keeper.ts'
 import { wakingClock } from '../../src/client/waking-clock.ts'
 import { deferred } from '../../src/lib/deferred.ts'
 import { limits } from '../../src/limits.ts'
@@ -171,6 +172,17 @@ t.test('a lease', { jobs: 4 }, async (t) => {
     t.equal(releases(), 1, 'one that may still be there, under an id that only the server gives')
   })
 
+  void t.test('one that was granted, and whose renewal fails, may be there', async (t) => {
+    const silent = await stand(t, (request, response) => {
+      if (request.url?.includes('keepalive') !== true) answer(response, 201, { id: 5, ttlMs: 60_000 })
+    })
+    const client = clientOf(t, [silent.url], 500)
+    const begun = performance.now()
+    const error = await thrownBy(client.lease({ ttlMs: 60_000, idempotencyKey: 'worker-7' }))
+    t.match(error, { name: 'AmbiguousOutcomeError', idempotencyKey: 'worker-7' })
+    t.ok(performance.now() - begun < 30_000, 'after the time that the client gives a request')
+  })
+
   void t.test('one that may have been granted before counts once a renewal says that it is alive', async (t) => {
     const server = await leasing(t, 60_000)
     const client = clientOf(t, [server.url], 5_000)
@@ -186,11 +198,11 @@ t.test('a lease', { jobs: 4 }, async (t) => {
   void t.test('a connection that has died unnoticed leaves time for another', async (t) => {
     let dead: unknown = null
     const server = await stand(t, (request, response) => {
-      if (request.url?.includes('keepalive') !== true) return answer(response, 201, { id: 5, ttlMs: 8_000 })
+      if (request.url?.includes('keepalive') !== true) return answer(response, 201, { id: 5, ttlMs: 5_000 })
       dead ??= request.socket
-      if (request.socket !== dead) answer(response, 200, { id: 5, remainingMs: 8_000 })
+      if (request.socket !== dead) answer(response, 200, { id: 5, remainingMs: 5_000 })
     })
-    await using lease = await clientOf(t, [server.url], 60_000).lease({ ttlMs: 8_000 })
+    await using lease = await clientOf(t, [server.url], 60_000).lease({ ttlMs: 5_000 })
     await until('a second renewal', () => renewals(server) >= 2 || lease.signal.aborted)
     t.ok(lease.isHeld)
   })
@@ -225,6 +237,56 @@ t.test('the clock of leases runs on while the machine sleeps', async (t) => {
   const difference = real() - before - (performance.now() - monotonicBefore)
   t.ok(Math.abs(difference) < 100, `${difference} ms`)
 })
+
+t.test('a lease is lost soon after the machine has slept for too long, and renewed when it has not', async (t) => {
+  let slept = 0
+  const now = (): number => performance.now() + slept
+  let renewed = 0
+  const requests = {
+    timeoutMs: 5_000,
+    whenClosed: () => () => undefined,
+    read: async <Answer>(): Promise<Answer> => {
+      renewed += 1
+      return { id: 5, remainingMs: 3_600_000 } as Answer
+    },
+  }
+  const keeper = new LeaseKeeper({ id: 5, ttlMs: 3_600_000 }, now(), requests, now)
+  t.teardown(() => keeper.stop())
+  slept += 3_000_000
+  await until('a renewal', () => renewed === 1)
+  t.ok(keeper.isHeld)
+  slept += 3_600_000
+  await until('the loss', () => keeper.signal.aborted)
+  t.equal(renewed, 1)
+  t.match(keeper.signal.reason, { name: 'LeaseLostError', lease: 5 })
+})
+
+t.test(
+  'a lease whose id others may choose is not released once its time is over, though nobody has noticed',
+  async (t) => {
+    const server = await stand(t, (request, response) => {
+      if (request.method === 'DELETE') fail(response, 503, 'no-leader')
+      else answer(response, 201, { id: 5, ttlMs: 1_000 })
+    })
+    const client = clientOf(t, [server.url], 60_000)
+    const releases = (): number => server.asked.filter(({ method }) => method === 'DELETE').length
+    const first = await client.lease({ ttlMs: 1_000, id: 5 })
+    const begun = performance.now()
+    // Nothing else runs until the time is over.
+    while (performance.now() - begun < 1_100);
+    t.notOk(first.isHeld)
+    await first.release()
+    t.equal(releases(), 0)
+    const second = await client.lease({ ttlMs: 1_000, id: 5 })
+    await t.rejects(second.release(), { code: 'no-leader' }, 'it is tried for as long as the lease lasts')
+    const tried = releases()
+    t.ok(tried > 0)
+    t.ok(server.asked.every(({ timeoutMs, method }) => method !== 'DELETE' || (timeoutMs ?? 0) <= 1_000))
+    await until('its time is over', () => performance.now() - begun > 2_300)
+    await second.release()
+    t.equal(releases(), tried)
+  },
+)
 
 t.test('what is told of leases and locks', async (t) => {
   const summary = { id: 5, ttlMs: 1_000, use: 'keys', ending: false }
