@@ -27,7 +27,7 @@ export const RecordView = Type.Object(recordMembers, {
 })
 export type RecordView = Shape<typeof RecordView>
 
-const ignored = Type.Optional(Type.Unknown({ description: 'Ignored: what a listing tells of a record.' }))
+const ignored = Type.Optional(Type.Integer({ minimum: 0, description: 'Ignored: what a listing tells of a record.' }))
 
 export const ImportRecord = Type.Object(
   {
@@ -38,7 +38,11 @@ export const ImportRecord = Type.Object(
     modRevision: ignored,
     version: ignored,
     lease: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'The record is written without it: the answer counts these.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'The record is written without it: the answer counts these.',
+      }),
     ),
   },
   {

@@ -105,6 +105,8 @@ t.test('mistakes are named with their bounds', async (t) => {
     [ask(api, 'GET', '/leases/0'), 'path/id', /must be the id of a lease/],
     [ask(api, 'DELETE', '/leases/9007199254740993'), 'path/id', /must be the id of a lease/],
     [ask(api, 'GET', '/leases/7?cursor=!'), 'query/cursor', /is not a cursor/],
+    [ask(api, 'GET', '/leases/7?cursor=_w'), 'query/cursor', /is not a cursor/],
+    [ask(api, 'GET', `/leases/7?cursor=${'YWFh'.repeat(2_000)}`), 'query/cursor', /is not a cursor/],
     [ask(api, 'GET', '/leases?limit=1001'), 'query/limit', /from 1 to 1000/],
     [ask(api, 'PUT', '/kv/a?ttl=999ms', 'x'), 'query/ttl', /from 1s to 720h/],
     [ask(api, 'PUT', '/kv/a?ttl=721h', 'x'), 'query/ttl', /must be a duration/],

@@ -3,7 +3,7 @@ import type { CommandResult, DeleteCommand, Key, KeyLease, KeyRecord, PutCommand
 import { isLeaseId, keyLeaseId } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { negotiate } from '../protocol/accept.ts'
-import type { AnswerRoom } from '../protocol/answer-room.ts'
+import type { AnswerRoom, Reserved } from '../protocol/answer-room.ts'
 import { callerOf } from '../protocol/api-response.ts'
 import { refuseBody } from '../protocol/body.ts'
 import {
@@ -64,19 +64,22 @@ export class KeyRequests {
     const put: PutCommand = { type: 'put', key, value, condition, wantsPrevious: query.prev, idempotency: null }
     const command = tagged(lease === null ? put : { lease, ...put }, request)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
-    const { result, context } = await this.execute(command, query, reply)
-    const answer = answerHeaders(context)
-    if (result.type !== 'put') return void sendProblem(reply.headers(answer), refusalFor(command, refusalOf(result)))
-    answer['etag'] = etagOf(result.revision)
-    const members = `"revision":${result.revision},"createRevision":${result.createRevision},"version":${result.version}`
-    const granted = lease?.type === 'own' ? `,"lease":${keyLeaseId(result.revision)}` : ''
-    sendJson(reply, answer, `{${members}${granted}${query.prev ? previousMembers(key, result) : ''}}`)
-  }
-
-  /** Once the previous value arrives it can no longer be refused, so there has to be room for it before the command is executed. */
-  private execute<Kind extends PutCommand | DeleteCommand>(command: Kind, query: WriteQuery, reply: FastifyReply) {
-    if (query.prev) this.room.check(this.services.valueBytesMax)
-    return this.services.keys.execute(command, query.timeout, callerOf(reply))
+    const room = query.prev ? await this.roomForPrevious(query) : null
+    try {
+      const { result, context } = await this.services.keys.execute(
+        command,
+        room?.leftMs ?? query.timeout,
+        callerOf(reply),
+      )
+      const answer = answerHeaders(context)
+      if (result.type !== 'put') return void sendProblem(reply.headers(answer), refusalFor(command, refusalOf(result)))
+      answer['etag'] = etagOf(result.revision)
+      const members = `"revision":${result.revision},"createRevision":${result.createRevision},"version":${result.version}`
+      const granted = lease?.type === 'own' ? `,"lease":${keyLeaseId(result.revision)}` : ''
+      sendJson(reply, answer, `{${members}${granted}${query.prev ? previousMembers(key, result) : ''}}`)
+    } finally {
+      room?.give()
+    }
   }
 
   async remove(key: Key, query: WriteQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -86,11 +89,25 @@ export class KeyRequests {
     const remove: DeleteCommand = { type: 'delete', key, condition, wantsPrevious: query.prev, idempotency: null }
     const command = tagged(remove, request)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
-    const { result, context } = await this.execute(command, query, reply)
-    const answer = answerHeaders(context)
-    if (result.type !== 'deleted') return void sendProblem(reply.headers(answer), refusalOf(result))
-    const previous = query.prev ? previousMembers(key, result) : ''
-    sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}${previous}}`)
+    const room = query.prev ? await this.roomForPrevious(query) : null
+    try {
+      const { result, context } = await this.services.keys.execute(
+        command,
+        room?.leftMs ?? query.timeout,
+        callerOf(reply),
+      )
+      const answer = answerHeaders(context)
+      if (result.type !== 'deleted') return void sendProblem(reply.headers(answer), refusalOf(result))
+      const previous = query.prev ? previousMembers(key, result) : ''
+      sendJson(reply, answer, `{"revision":${result.revision},"deleted":${result.deleted}${previous}}`)
+    } finally {
+      room?.give()
+    }
+  }
+
+  /** Once the previous value arrives it can no longer be refused, so it has room before the command is executed. */
+  private async roomForPrevious({ timeout }: WriteQuery): Promise<Reserved> {
+    return await this.room.reserveInTurn(this.services.valueBytesMax, timeout)
   }
 }
 

@@ -1,14 +1,15 @@
+import { isUtf8 } from 'node:buffer'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { LeaseBody, LeaseEndAnswer, LeasesAnswer, LeaseStatus } from '../../api/leases.ts'
 import type { LeasePage, ReadOptions, Services } from '../../api/services.ts'
-import { keyToText, type Key, type Lease, type LeaseGrantCommand, type Need } from '../../kv/index.ts'
+import { keyFromText, keyToText, type Key, type Lease, type LeaseGrantCommand, type Need } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import { endOfRead, readOptions } from '../keys/queries.ts'
 import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import type { Access } from '../protocol/access.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
 import { callerOf, steadyCallerOf } from '../protocol/api-response.ts'
-import { requireKey } from '../protocol/parameters.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
 import { sendProblem } from '../protocol/problem.ts'
 import { leaderQuery } from '../protocol/queries.ts'
@@ -163,7 +164,8 @@ function cursorOf(key: Key): string {
 
 function keyFromCursor(text: string): Key {
   const bytes = Buffer.from(text, 'base64url')
-  if (bytes.length === 0 || bytes.toString('base64url') !== text)
-    throw invalidQuery('cursor', 'is not a cursor of this store')
-  return requireKey(bytes.toString())
+  const isEncoded = bytes.toString('base64url') === text && isUtf8(bytes)
+  const found = isEncoded ? keyFromText(bytes.toString(), limits.keyBytesMax) : null
+  if (found?.kind !== 'key') throw invalidQuery('cursor', 'is not a cursor of this store')
+  return found.key
 }

@@ -92,7 +92,7 @@ export class LockRequests {
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return
     const page = { after: cursor?.after ?? null, limit: query.limit }
-    // Pages may come from different nodes. None shows less than the one before.
+    // Pages may come from different nodes. None is of an older revision than the one before.
     const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
     const { items, more, context } = await this.services.leases.locks(range, page, { ...options, minRevision })
     const last = items.at(-1)

@@ -1,10 +1,24 @@
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 
+/** Room for an answer that is to be made. */
+export interface Reserved {
+  /** What is left to the request, after the wait for room. */
+  readonly leftMs: number
+  /** Gives it back; to be called once. */
+  readonly give: () => void
+}
+
+interface Waiting {
+  readonly bytes: number
+  readonly onRoom: () => void
+}
+
 /** Counts the bytes of answers in memory: those on their way to slow readers, and those that are being made. */
 export class AnswerRoom {
   private readonly bytesMax: number
   private taken = 0
+  private readonly waiting: Waiting[] = []
   /** Called when there is no room. It may close connections that keep others from being served. */
   onFull: () => void = () => {}
 
@@ -19,6 +33,7 @@ export class AnswerRoom {
 
   give(bytes: number): void {
     this.taken -= bytes
+    if (this.waiting.length > 0) this.admit()
   }
 
   /** Throws `overloaded` when there is no room for an answer of `bytes`. When no other answer is in memory, any size has room. */
@@ -40,6 +55,42 @@ export class AnswerRoom {
     this.check(bytes)
     this.take(bytes)
     return () => this.give(bytes)
+  }
+
+  /**
+   * The same, in turn with others who wait for room: for an answer whose size is not known, but only how large it may become. Rejects with
+   * `overloaded` when there is none soon. `timeoutMs`: what is left to the request.
+   */
+  async reserveInTurn(bytes: number, timeoutMs: number): Promise<Reserved> {
+    if (this.waiting.length === 0 && this.fits(bytes)) return { leftMs: timeoutMs, give: this.reserve(bytes) }
+    const since = performance.now()
+    this.onFull()
+    return await new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => {
+          this.waiting.splice(this.waiting.indexOf(waiting), 1)
+          reject(this.fullError())
+          this.admit()
+        },
+        Math.min(timeoutMs, limits.writeWaitMsMax),
+      )
+      const waiting: Waiting = {
+        bytes,
+        onRoom: () => {
+          clearTimeout(timer)
+          resolve({ leftMs: Math.max(1, timeoutMs - (performance.now() - since)), give: this.reserve(bytes) })
+        },
+      }
+      this.waiting.push(waiting)
+      this.admit()
+    })
+  }
+
+  private admit(): void {
+    for (let [next] = this.waiting; next !== undefined && this.fits(next.bytes); [next] = this.waiting) {
+      this.waiting.shift()
+      next.onRoom()
+    }
   }
 
   private fullError(): RequestError {

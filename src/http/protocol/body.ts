@@ -4,6 +4,7 @@ import { RequestError } from '../../lib/errors.ts'
 import { NDJSON_TYPE } from './answer.ts'
 import { ApiRequest } from './api-request.ts'
 import { bodiesOverload } from './body-room.ts'
+import { Gathering } from './gathering.ts'
 import { invalidRequest } from './query.ts'
 
 /** A body parser for requests whose body is not wanted: it leaves the body unread. */
@@ -28,21 +29,19 @@ export function readBody(
   const holder = raw instanceof ApiRequest ? raw : null
   if (holder?.hasRoom(said) === false) return done(bodiesOverload())
 
-  const chunks: Buffer[] = []
-  let bytes = 0
+  const gathering = new Gathering()
   const end = (error: Error | null): void => {
     payload.off('data', take).off('end', finish).off('error', fail)
-    if (error === null) done(null, Buffer.concat(chunks, bytes))
+    if (error === null) done(null, gathering.take())
     else done(error)
   }
   const take = (chunk: Buffer): void => {
-    bytes += chunk.length
-    if (bytes > bodyLimit) return end(bodyTooLarge(request))
+    if (gathering.bytes + chunk.length > bodyLimit) return end(bodyTooLarge(request))
     if (holder?.hold(chunk.length) === false) return end(bodiesOverload())
-    chunks.push(chunk)
+    gathering.add(chunk)
   }
   const finish = (): void => {
-    const isWhole = length === undefined || bytes === said
+    const isWhole = length === undefined || gathering.bytes === said
     end(
       isWhole ? null : invalidRequest({ path: 'body', message: 'does not have the length that Content-Length gives' }),
     )

@@ -1,3 +1,4 @@
+import { Gathering } from '../protocol/gathering.ts'
 import { issuesError } from '../protocol/query.ts'
 
 const LINE_FEED = 0x0a
@@ -14,8 +15,7 @@ export interface ImportLine {
 /** Cuts a stream of bytes into lines. It holds one incomplete line, up to a maximum. */
 export class ImportLines {
   private readonly bytesMax: number
-  private rest: Buffer[] = []
-  private restBytes = 0
+  private readonly rest = new Gathering()
   private count = 0
 
   constructor(bytesMax: number) {
@@ -34,27 +34,35 @@ export class ImportLines {
 
   /** What follows the last line feed, if anything does: a line too. */
   *last(): Generator<ImportLine> {
-    if (this.restBytes > 0) yield this.lineEnding(NOTHING)
+    if (this.rest.bytes > 0) yield this.lineEnding(NOTHING)
   }
 
   private lineEnding(end: Buffer): ImportLine {
-    this.hold(end)
-    const [first = NOTHING] = this.rest
-    const bytes = this.rest.length === 1 ? first : Buffer.concat(this.rest, this.restBytes)
-    this.rest = []
-    this.restBytes = 0
+    const bytes = this.completed(end)
     this.count += 1
     const isMarked = this.count === 1 && bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)
     return { number: this.count, bytes: isMarked ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes }
   }
 
+  private completed(end: Buffer): Buffer {
+    if (this.rest.bytes === 0) {
+      this.checkLength(end.length)
+      return end
+    }
+    this.hold(end)
+    return this.rest.take()
+  }
+
   private hold(bytes: Buffer): void {
-    this.restBytes += bytes.length
-    if (this.restBytes > this.bytesMax) {
+    this.checkLength(this.rest.bytes + bytes.length)
+    this.rest.add(bytes)
+  }
+
+  private checkLength(bytes: number): void {
+    if (bytes > this.bytesMax) {
       const path = `line/${this.count + 1}`
       const message = `is longer than ${this.bytesMax} bytes, which is more than any record needs`
       throw issuesError('request-too-large', [{ path, message }], { limitBytes: this.bytesMax })
     }
-    this.rest.push(bytes)
   }
 }

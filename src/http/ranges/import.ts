@@ -15,6 +15,9 @@ export interface ImportOutcome {
   readonly context: AnswerContext | null
 }
 
+/** So many lines are read in one turn of the event loop at most. */
+const LINES_IN_TURN = 4_096
+
 /**
  * Writes the records that a sender streams: reads its lines, gathers them into chunks, and has each chunk written as one change. It reads on
  * only when there is room for more changes.
@@ -62,6 +65,8 @@ export class Import {
       for (const line of lines.linesIn(piece)) {
         const chunk = this.chunkEndedBy(line)
         if (chunk !== null && !(await writes.begin(chunk))) return
+        // Lines without records end no chunk.
+        if (this.line % LINES_IN_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve))
       }
     }
     if (writes.hasFailed) return

@@ -32,12 +32,17 @@ export class TransactionRequests {
     const { cluster, keys, valueBytesMax } = this.services
     const transaction = tagged(transactionFrom(body, mistakesIn(request.validationError), valueBytesMax), request)
     if (redirect && redirectToLeader(cluster, request, reply)) return
-    // Once the records arrive they can no longer be refused, so there has to be room for them before the command is executed.
-    this.room.check(readBytesMax(transaction, valueBytesMax))
-    const { result, context } = await keys.execute(transaction, timeout, callerOf(reply))
-    const answer = answerHeaders(context)
-    if (result.type === 'transaction') sendJson(reply, answer, transactionJson(transaction, result))
-    else sendProblem(reply.headers(answer), refusalFor(transaction, refusalOfTransaction(result)))
+    // Once the records arrive they can no longer be refused, so they have room before the command is executed.
+    const bytesMax = readBytesMax(transaction, valueBytesMax)
+    const room = bytesMax === 0 ? null : await this.room.reserveInTurn(bytesMax, timeout)
+    try {
+      const { result, context } = await keys.execute(transaction, room?.leftMs ?? timeout, callerOf(reply))
+      const answer = answerHeaders(context)
+      if (result.type === 'transaction') sendJson(reply, answer, transactionJson(transaction, result))
+      else sendProblem(reply.headers(answer), refusalFor(transaction, refusalOfTransaction(result)))
+    } finally {
+      room?.give()
+    }
   }
 }
 
