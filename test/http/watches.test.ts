@@ -1,4 +1,7 @@
 import t from 'tap'
+import { serverSentEvents } from '../../src/http/watches/event-format.ts'
+import { EventTexts } from '../../src/http/watches/event-texts.ts'
+import { encodeRecord, type Change, type Key } from '../../src/kv/index.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { openCheckedApi, type CheckedApi, type CheckedApiOptions } from '../support/checked-api.ts'
@@ -156,6 +159,24 @@ t.test('what is watched: a key, a prefix, a range, all; puts or deletions', asyn
     await put(api, key, 'v')
     const events = eventsIn(await watched(api, `/watch?since=${since}&key=${encodeURIComponent(key)}`))
     t.match(events[0], { event: 'put', data: { key } })
+  }
+})
+
+t.test('the text of a large change is in memory once, for all who are told of it', async (t) => {
+  const texts = new EventTexts(800)
+  const row = (bytes: number): Uint8Array =>
+    encodeRecord({ createRevision: 1, modRevision: 2, version: 2, lease: 0, value: Buffer.alloc(bytes, 'x') })
+  const told = (change: Change, wantsPrevious = false) =>
+    texts.of(serverSentEvents, { revision: 2, change, isLast: true, wantsPrevious })
+  for (const bytes of [1, 100_000]) {
+    const change: Change = { kind: 'put', key: 'k' as Key, row: row(bytes), previousRow: null, previousRevision: 0 }
+    const first = told(change)
+    t.match(first.toString(), /^id: 2\nevent: put\ndata: /)
+    t.equal(told(change).buffer, first.buffer)
+    t.ok(told(change).equals(first))
+    const other = told(change, true)
+    t.match(other.toString(), /"prev":null/, 'in each of the ways in which it is told')
+    t.notOk(other.equals(first))
   }
 })
 
