@@ -101,13 +101,13 @@ export abstract class Kept {
 }
 
 class KeptLease extends Kept implements Lease {
-  private readonly leases: Leases
+  private readonly requests: Requests
   private readonly isChosen: boolean
 
   /** `isChosen`: its id is one that others may choose too. */
-  constructor(keeper: LeaseKeeper, leases: Leases, isChosen: boolean) {
+  constructor(keeper: LeaseKeeper, requests: Requests, isChosen: boolean) {
     super(keeper)
-    this.leases = leases
+    this.requests = requests
     this.isChosen = isChosen
   }
 
@@ -120,13 +120,17 @@ class KeptLease extends Kept implements Lease {
   }
 
   protected async end(options: WriteOptions): Promise<void> {
-    if (!this.isChosen) return await this.leases.revoke(this.id, options)
+    if (!this.isChosen) return await revoked(this.id, this.requests, options)
     // Once its time is over, somebody else may have a lease of this id.
     const { leftMs } = this.keeper
     if (this.signal.aborted || leftMs <= 0) return
-    const timeoutMs = Math.max(1, Math.floor(Math.min(options.timeoutMs ?? this.leases.timeoutMs, leftMs)))
-    await this.leases.revoke(this.id, { ...options, timeoutMs })
+    const timeoutMs = Math.max(1, Math.floor(Math.min(options.timeoutMs ?? this.requests.timeoutMs, leftMs)))
+    await revoked(this.id, this.requests, { ...options, timeoutMs })
   }
+}
+
+async function revoked(id: number, requests: Requests, options: WriteOptions): Promise<void> {
+  await requests.write({ method: 'DELETE', path: `/leases/${id}` }, options)
 }
 
 /** A release that does not get through: the lease is renewed no more, and ends with its time. */
@@ -170,18 +174,13 @@ export class Leases {
     const grantedAt = options.idempotencyKey === undefined ? sentAt : null
     try {
       const keeper = await LeaseKeeper.of(lease, grantedAt, this.requests, options)
-      return new KeptLease(keeper, this, options.id !== undefined)
+      return new KeptLease(keeper, this.requests, options.id !== undefined)
     } catch (error) {
       // It has been granted, whatever kept the renewal from telling that it is alive.
       const cause = error instanceof AmbiguousOutcomeError ? error.cause : error
       const isOpen = cause instanceof ConnectionError || cause instanceof ProblemError
       throw isOpen ? new AmbiguousOutcomeError(cause, options.idempotencyKey ?? null) : error
     }
-  }
-
-  /** @internal */
-  get timeoutMs(): number {
-    return this.requests.timeoutMs
   }
 
   /** A new lease that nobody keeps alive. */
@@ -238,6 +237,6 @@ export class Leases {
 
   /** Ends a lease and deletes the keys that are attached to it, in one change. */
   async revoke(id: number, options: WriteOptions = {}): Promise<void> {
-    await this.requests.write({ method: 'DELETE', path: `/leases/${id}` }, options)
+    await revoked(id, this.requests, options)
   }
 }
