@@ -78,7 +78,10 @@ export class AnswerRoom {
         bytes,
         onRoom: () => {
           clearTimeout(timer)
-          resolve({ leftMs: Math.max(1, timeoutMs - (performance.now() - since)), give: this.reserve(bytes) })
+          resolve({
+            leftMs: Math.max(1, Math.ceil(timeoutMs - (performance.now() - since))),
+            give: this.reserve(bytes),
+          })
         },
       }
       this.waiting.push(waiting)
