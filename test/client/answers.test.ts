@@ -257,3 +257,11 @@ t.test('a stream that is being read ends with its client', async (t) => {
   client.close()
   t.ok((await thrownBy(read)) instanceof ClosedError)
 })
+
+t.test('headers may be as long as a redirection to the largest request', async (t) => {
+  const server = await stand(t, (request, response) => {
+    response.setHeader('location', `http://other/${'a'.repeat(48 * 1024)}`)
+    succeed(request, response, 0)
+  })
+  t.match(await clientOf(t, [server.url], 5_000).put('a', '1'), { revision: 7 })
+})
