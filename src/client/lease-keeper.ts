@@ -10,7 +10,7 @@ interface KeepAliveAnswer {
   readonly remainingMs: number
 }
 
-/** What a keeper needs of the requests of a client. */
+/** The part of a client's requests that a keeper uses. */
 type LeaseRequests = Pick<Requests, 'read' | 'whenClosed' | 'timeoutMs'>
 
 /** The time of leases. */

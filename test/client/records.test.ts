@@ -152,7 +152,7 @@ t.test('records as streams', { jobs: 4 }, async (t) => {
     const client = clientOf(t, [source.url], 5_000)
     const left = [await client.exportLines(), await client.cluster.backup()]
     for (const { pieces } of left) await pieces[Symbol.asyncIterator]().return?.()
-    await until('both are closed', () => closed.length === 2)
+    await until('both are closed', () => closed.length === 2, 20_000)
     t.same(closed.toSorted(), ['/cluster/snapshot', '/kv'])
   })
 

@@ -229,6 +229,7 @@ t.test('a watch', { jobs: 4 }, async (t) => {
     await until(
       'requests on the way',
       () => proxy.asked.slice(asked).some(({ timeoutMs }) => timeoutMs === 200) && proxy.asked.length > asked + 6,
+      20_000,
     )
     isDown = false
     t.same(seen(await watching), ['6 b'])

@@ -3,7 +3,7 @@ import { limits } from '../../limits.ts'
 
 /** Room for an answer that is to be made. */
 export interface Reserved {
-  /** What is left to the request, after the wait for room. */
+  /** Milliseconds that the request has left after the wait for room. */
   readonly leftMs: number
   /** Gives it back; to be called once. */
   readonly give: () => void
@@ -59,7 +59,7 @@ export class AnswerRoom {
 
   /**
    * The same, in turn with others who wait for room: for an answer whose size is not known, but only how large it may become. Rejects with
-   * `overloaded` when there is none soon. `timeoutMs`: what is left to the request.
+   * `overloaded` when there is none soon. `timeoutMs`: how long the request may take.
    */
   async reserveInTurn(bytes: number, timeoutMs: number): Promise<Reserved> {
     if (this.waiting.length === 0 && this.fits(bytes)) return { leftMs: timeoutMs, give: this.reserve(bytes) }

@@ -40,7 +40,7 @@ const VALUES_MAX = 16
 const JSON_BYTES_PER_BYTE = 6
 const LINE_SPACE_BYTES = 1024
 
-/** Of a line with nothing but these. */
+/** A line is blank when it has no other bytes. */
 const BLANKS: ReadonlySet<number> = new Set(Buffer.from(' \t\r'))
 
 /** The longest line that a record with a value of `valueBytesMax` bytes may need. */

@@ -12,7 +12,7 @@ export class EventTexts {
   private readonly bytesMax: number
   private texts = new WeakMap<Change, TextsOfChange>()
   private bytes = 0
-  /** What parts of a text have in common is its memory. */
+  /** By the memory of a text: streams that have sent a part of it hold only views of that memory. */
   private readonly large = new WeakMap<Change, Map<string, WeakRef<ArrayBufferLike>>>()
 
   constructor(bytesMax: number) {

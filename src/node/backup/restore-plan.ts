@@ -6,7 +6,7 @@ import type { LogId, Membership, StoredMembership } from '../../raft/index.ts'
 import { logIndex, nodeId, term } from '../../raft/index.ts'
 import { restoredClusterId } from '../codec/cluster-id.ts'
 import { encodeMembership } from '../codec/membership-codec.ts'
-import { machineAt, type StateMeta } from '../codec/state-meta.ts'
+import { machineAfter, type StateMeta } from '../codec/state-meta.ts'
 import { membershipOfVoters } from '../membership/api-views.ts'
 import type { Backup } from './backup-reader.ts'
 
@@ -52,7 +52,7 @@ export function membersProblem(members: readonly MemberSpec[], id: number): stri
  * The state is that of the backup as of one more entry, which sets the new membership: as if a leader of a later term had written it, all
  * nodes had applied it, and the log before had been freed. The cluster has a name of its own, so no node of the old one is heard.
  *
- * With a gap, every revision that clients of the old cluster may have seen after the backup lies in it (`machineAt`).
+ * With a gap, every revision that clients of the old cluster may have seen after the backup lies in it (`machineAfter`).
  */
 export function planRestore({ header, meta }: Backup, wishes: RestoreWishes, hash: Hash): RestorePlan | string {
   const { members, clusterToken, name, revisionGap } = wishes
@@ -69,7 +69,7 @@ export function planRestore({ header, meta }: Backup, wishes: RestoreWishes, has
   return {
     clusterId: restoredClusterId(clusterToken, way, hash),
     membership,
-    meta: { applied: base, membership: stored, machine: revisionGap === 0 ? machine : machineAt(index, machine) },
+    meta: { applied: base, membership: stored, machine: machineAfter(revisionGap, index, machine) },
   }
 }
 

@@ -58,11 +58,12 @@ export function decodeStateMeta(meta: Uint8Array): StateMeta | null {
 }
 
 /**
- * The machine of a cluster that goes on at `revision`, far behind its last one: no revision, ETag, fencing token or id of a lease that clients
- * have seen of an old cluster is given out a second time. The history is compacted up to there, so that a watch or a read which would miss what
- * happened in between is refused.
+ * The machine of a cluster that goes on at `revision`, before which `gap` revisions are left out; 0: none, and it goes on as it is. With a gap, no
+ * revision, ETag, fencing token or id of a lease that clients have seen of an old cluster is given out a second time. The history is compacted up
+ * to there, so that a watch or a read which would miss what happened in between is refused.
  */
-export function machineAt(revision: number, machine: MachineState): MachineState {
+export function machineAfter(gap: number, revision: number, machine: MachineState): MachineState {
+  if (gap === 0) return machine
   const { history } = machine
   return { ...machine, revision, history: history === null ? null : { ...history, compactedRevision: revision } }
 }

@@ -4,7 +4,7 @@ import { limits } from '../../limits.ts'
 import type { LogId, LogIndex, Membership, NodeAddresses, NodeId, Vote } from '../../raft/index.ts'
 import { indexOf, isVoter, logIndex, sameIds, term } from '../../raft/index.ts'
 import { commandEntryBytes, commandEntryInto } from '../codec/entry.ts'
-import { encodeStateMeta, machineAt, type StateMeta } from '../codec/state-meta.ts'
+import { encodeStateMeta, machineAfter, type StateMeta } from '../codec/state-meta.ts'
 import type { Startup } from '../startup.ts'
 import { replay, type ReplayGround } from '../state/replay.ts'
 import type { LogIdView, MembershipView } from '../../api/cluster.ts'
@@ -122,7 +122,7 @@ function isAlone(membership: Membership, id: NodeId, { raft, api }: NodeAddresse
   return isAt && membership.nodes.size === 1 && others.length === 0 && sameIds(voters, [id])
 }
 
-/** What a recovery works on, and with. */
+/** The stores that a recovery changes, and its surroundings. */
 export interface RecoveryGround extends ReplayGround {
   readonly machine: KvMachineOptions
   readonly randomHex: (digits: number) => string
@@ -153,7 +153,7 @@ export async function carryOutRecovery(plan: RecoveryPlan, startup: Startup, gro
   const meta: StateMeta = {
     applied: base,
     membership: { logId: base, membership: next },
-    machine: revisionGap === 0 ? reached : machineAt(base.index, reached),
+    machine: machineAfter(revisionGap, base.index, reached),
   }
   await state.write([], encodeStateMeta(meta))
   await state.flush()

@@ -16,7 +16,7 @@ export interface ReplayGround {
   readonly hashKey: HashKey
 }
 
-/** What the state has, and what the log holds behind it. */
+/** A state, and the end of the log up to which it is to be brought. */
 export interface ReplayPart {
   readonly machine: KvMachine
   readonly applied: LogId | null
