@@ -92,6 +92,8 @@ export interface ExecuteOptions {
 
 /** Every method rejects with `RequestError` (lib/errors) for expected failures. */
 export interface KeyValueAccess {
+  /** The feature level of the cluster, as far as this node has followed it. */
+  readonly level: number
   /**
    * Proposes `command` on whichever node leads, and resolves with its result once this node has applied it. Once its caller is gone, it is
    * no longer proposed.

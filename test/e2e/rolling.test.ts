@@ -58,6 +58,10 @@ async function upgrade(t: Test, earlier: EarlierVersion): Promise<void> {
   for (const node of cluster.nodes) load.through(node)
   await load.untilWritten(100)
   const leader = await cluster.leader()
+  // A client whose request was cut off repeats it at another node, which may be of another build.
+  const once = async ({ client }: NodeProcess): Promise<RestAnswer> =>
+    await client.putKey('once', 'x', { headers: { 'idempotency-key': 'once' } })
+  const revision = (await once(leader)).json()
   const perishable = async (node: NodeProcess): Promise<RestAnswer> =>
     await node.client.putKey('perishable', 'x', { query: '?ttl=60s' })
   // As in docs/OPERATIONS.md: the leader comes last.
@@ -69,6 +73,7 @@ async function upgrade(t: Test, earlier: EarlierVersion): Promise<void> {
     await cluster.untilReady()
     await load.untilWritten(50)
     if (node === leader) continue
+    t.same((await once(node)).json(), revision, 'a retry through a newer build gets the first answer')
     const early = await perishable(node)
     if (earlier.level >= LEASES_LEVEL) t.equal(early.status, 200, early.summary)
     else t.match(early.problem, { code: 'feature-unavailable' }, 'a member that does not know it holds it back')

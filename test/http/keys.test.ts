@@ -8,6 +8,7 @@ import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { put as putCommand } from '../kv/support/batch-store.ts'
 import { openCheckedApi, type CheckedApi } from '../support/checked-api.ts'
+import type { MemoryKeysOptions } from '../support/memory-keys.ts'
 import { byBytes, strangeKeys, strangeValues } from '../support/strange.ts'
 
 function keyOf(text: string): Key {
@@ -113,10 +114,22 @@ t.test(
     const digest = createHash('sha256')
       .update(askedBytes(putCommand('a', 'one')))
       .digest()
-    t.equal(fingerprintOf(putCommand('a', 'one')), Number(digest.readBigUInt64BE() >> 12n))
-    t.equal(fingerprintOf(putCommand('a', 'one')), 4_173_469_193_694_557)
+    t.equal(fingerprintOf(putCommand('a', 'one'), 1), Number(digest.readBigUInt64BE() >> 12n))
+    t.equal(fingerprintOf(putCommand('a', 'one'), 1), 4_173_469_193_694_557)
   },
 )
+
+t.test('while the cluster has level 0, the fingerprint is the one that its builds give', async (t) => {
+  t.equal(fingerprintOf(putCommand('a', 'one'), 0), 5_546_007_766_311_298)
+  const headers = { 'idempotency-key': 'order-7' }
+  const tagOf = async (machine: MemoryKeysOptions): Promise<unknown> => {
+    const api = await openCheckedApi(t, { machine })
+    await put(api, '/kv/a', 'one', headers)
+    return api.services.keys.commands[0]?.command.idempotency
+  }
+  t.same(await tagOf({ level: 0 }), { key: 'order-7', fingerprint: 5_546_007_766_311_298 })
+  t.same(await tagOf({}), { key: 'order-7', fingerprint: 4_173_469_193_694_557 })
+})
 
 t.test('an idempotency key gives a retry the first answer, and another request none', async (t) => {
   const api = await openCheckedApi(t)

@@ -71,6 +71,10 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     if (options.level !== 0) this.store.raise()
   }
 
+  get level(): number {
+    return this.store.machine.level
+  }
+
   async execute<Kind extends Command>(
     command: Kind,
     timeoutMs: number,

@@ -85,8 +85,8 @@ export class HistoryRequests {
   ): Promise<void> {
     const { timeout, redirect } = leaderQuery.read(text)
     refuseConditions(request.headers)
-    const command = tagged(change, request)
     const { keys, history, cluster } = this.services
+    const command = tagged(change, request, keys)
     if (redirect && redirectToLeader(cluster, request, reply)) return
     request.auditedAs = request.body
     const { result, context } = await keys.execute(command, timeout, callerOf(reply))

@@ -62,7 +62,7 @@ export class KeyRequests {
     const condition = putCondition(headers)
     const lease = leaseOf(query)
     const put: PutCommand = { type: 'put', key, value, condition, wantsPrevious: query.prev, idempotency: null }
-    const command = tagged(lease === null ? put : { lease, ...put }, request)
+    const command = tagged(lease === null ? put : { lease, ...put }, request, this.services.keys)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const room = query.prev ? await this.roomForPrevious(query) : null
     try {
@@ -87,7 +87,7 @@ export class KeyRequests {
     refuseBody(request)
     const condition = deleteCondition(headers)
     const remove: DeleteCommand = { type: 'delete', key, condition, wantsPrevious: query.prev, idempotency: null }
-    const command = tagged(remove, request)
+    const command = tagged(remove, request, this.services.keys)
     if (query.redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const room = query.prev ? await this.roomForPrevious(query) : null
     try {

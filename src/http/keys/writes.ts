@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import { askedBytes, stepName, type Command, type CommandResult, type NameableCommand } from '../../kv/index.ts'
+import type { KeyValueAccess } from '../../api/services.ts'
+import { askedBytes, Digest, stepName, type Command, type CommandResult, type NameableCommand } from '../../kv/index.ts'
 import { failures, RequestError, sameUnderKey } from '../../lib/errors.ts'
 import type { Access } from '../protocol/access.ts'
 import { idempotencyKey } from '../protocol/preconditions.ts'
@@ -26,16 +27,21 @@ export interface Asker extends Pick<FastifyRequest, 'headers'> {
 
 /** As many hexadecimal digits as a safe integer holds. */
 const FINGERPRINT_DIGITS = 13
+/** From this level on every member makes fingerprints by SHA-256. */
+const SHA_LEVEL = 1
+
+type Cluster = Pick<KeyValueAccess, 'level'>
 
 /** The command under the client's token, and with its idempotency key, if the client gave one. */
-export function tagged<Kind extends NameableCommand>(command: Kind, asker: Asker): Kind {
-  return taggedStep(command, asker, 0)
+export function tagged<Kind extends NameableCommand>(command: Kind, asker: Asker, cluster: Cluster): Kind {
+  return taggedStep(command, asker, cluster, 0)
 }
 
 /** The same for step `step` of a request that takes several entries. A retry gets the recorded answers of the steps that were done. */
 export function taggedStep<Kind extends NameableCommand>(
   command: Kind,
   { headers, access }: Asker,
+  cluster: Cluster,
   step: number,
 ): Kind {
   const key = idempotencyKey(headers)
@@ -43,7 +49,7 @@ export function taggedStep<Kind extends NameableCommand>(
   const named =
     key === null
       ? command
-      : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command) } }
+      : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command, cluster.level) } }
   // In this order, as in `decodeCommand`.
   return token === null ? named : { token: token.id, ...named }
 }
@@ -52,8 +58,17 @@ export function taggedStep<Kind extends NameableCommand>(
  * A hash of what `command` asks for: 52 bits of its SHA-256, so that nobody finds a request with the fingerprint of another one's. Two requests
  * of one's own with the same fingerprint can be found, but only at one's own cost: what is answered to the second is an answer of its kind, or
  * that the key was used before.
+ *
+ * While the cluster has level 0, some of its members may be of a build that hashes otherwise. A client that the upgrade of one node cuts off
+ * repeats its request at another one, and the two have to see one request: so it is that hash, for which equal pairs are found in no time. Only
+ * a retry that comes after the level was raised, of a request that was executed before, is taken for another request.
  */
-export function fingerprintOf(command: NameableCommand): number {
+export function fingerprintOf(command: NameableCommand, level: number): number {
+  if (level < SHA_LEVEL) {
+    const digest = new Digest(0)
+    digest.absorbBytes(askedBytes(command))
+    return digest.value
+  }
   return Number.parseInt(hash('sha256', askedBytes(command), 'hex').slice(0, FINGERPRINT_DIGITS), 16)
 }
 

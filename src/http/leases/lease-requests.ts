@@ -41,7 +41,7 @@ export class LeaseRequests {
     refuseConditions(headers)
     const { ttlMs, id = null } = body
     const grant: LeaseGrantCommand = { type: 'lease-grant', id, ttlMs, idempotency: null }
-    const command = tagged(grant, request)
+    const command = tagged(grant, request, this.services.keys)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.services.keys.execute(command, timeout, callerOf(reply))
     const answer = answerHeaders(context)
@@ -55,7 +55,8 @@ export class LeaseRequests {
     const { timeout, redirect } = leaderQuery.read(queryText)
     const { headers } = request
     refuseConditions(headers)
-    const command = tagged({ type: 'lease-renew', id, idempotency: null } as const, request)
+    const renew = { type: 'lease-renew', id, idempotency: null } as const
+    const command = tagged(renew, request, this.services.keys)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.services.keys.execute(command, timeout, callerOf(reply))
     const answer = answerHeaders(context)
@@ -70,12 +71,14 @@ export class LeaseRequests {
     const { headers } = request
     refuseConditions(headers)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const { keys } = this.services
     const caller = steadyCallerOf(reply)
     const step = async (at: number, timeoutMs: number): Promise<EndingStep> => {
       // After the first step it is ending, or gone, and the id may have been granted anew. That lease is not meant.
       const ifRenewedAt = at === 0 ? null : ONLY_IF_ENDING
       const revoke = { type: 'lease-revoke', id, ifRenewedAt, idempotency: null } as const
-      const { result, context } = await this.services.keys.execute(taggedStep(revoke, request, at), timeoutMs, caller)
+      const named = taggedStep(revoke, request, keys, at)
+      const { result, context } = await keys.execute(named, timeoutMs, caller)
       if (result.type === 'lease-revoked') return { ending: result, context }
       if (result.type !== 'key-reused' && at > 0) return { ending: null, context }
       const refusal = result.type === 'key-reused' ? refusalOf(result) : leaseNotFound(id)

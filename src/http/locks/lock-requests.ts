@@ -35,7 +35,8 @@ export class LockRequests {
     const { headers } = request
     const { ttlMs, waitMs = 0, owner = '' } = request.body as LockBody
     refuseConditions(headers)
-    const command = tagged({ type: 'lock-acquire', name, ttlMs, waitMs, owner, idempotency: null } as const, request)
+    const acquire = { type: 'lock-acquire', name, ttlMs, waitMs, owner, idempotency: null } as const
+    const command = tagged(acquire, request, this.services.keys)
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
     const { result, context } = await this.services.leases.acquire(command, timeout, callerOf(reply))
     const shown = answerHeaders(context)
@@ -52,10 +53,12 @@ export class LockRequests {
     refuseConditions(headers)
     if (lease === null) throw invalidQuery('lease', 'is missing: give the lease that holds the lock')
     if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    const { keys } = this.services
     const caller = steadyCallerOf(reply)
     const step = async (at: number, timeoutMs: number): Promise<EndingStep> => {
       const release = { type: 'lock-release', name, lease, idempotency: null } as const
-      const { result, context } = await this.services.keys.execute(taggedStep(release, request, at), timeoutMs, caller)
+      const named = taggedStep(release, request, keys, at)
+      const { result, context } = await keys.execute(named, timeoutMs, caller)
       if (result.type === 'lock-released') return { ending: result, context }
       if (result.type === 'lock-not-held' && at > 0) return { ending: null, context }
       const refusal = result.type === 'key-reused' ? refusalOf(result) : lockNotHeld(name, lease, result)

@@ -64,7 +64,7 @@ export class ChunkedDelete {
     if (timeoutMs <= 0) throw this.endedBy(new RequestError('deletion-unfinished', 'the time was up'), start)
     const { range, asker } = this.options
     const step: DeleteRangeCommand = { type: 'delete-range', start, end: range.end, upToLimit: true, idempotency: null }
-    const named = taggedStep(step, asker, this.chunks)
+    const named = taggedStep(step, asker, this.keys, this.chunks)
     try {
       const { result, context } = await this.keys.execute(named, timeoutMs, this.options.caller)
       return { result: rangeDeleted(result, context), context }

@@ -43,7 +43,7 @@ export class ImportWrites {
   /** The revision of the last change, and what the answer to it said; 0 and null before the first. */
   revision = 0
   context: AnswerContext | null = null
-  private readonly keys: Pick<KeyValueAccess, 'execute'>
+  private readonly keys: Pick<KeyValueAccess, 'execute' | 'level'>
   private readonly options: ImportWritesOptions
   private readonly time: ImportTime
   private readonly onFailure: () => void
@@ -59,7 +59,7 @@ export class ImportWrites {
 
   /** `onFailure` is told when no further chunk is wanted. */
   constructor(
-    keys: Pick<KeyValueAccess, 'execute'>,
+    keys: Pick<KeyValueAccess, 'execute' | 'level'>,
     options: ImportWritesOptions,
     time: ImportTime,
     onFailure: () => void,
@@ -164,7 +164,7 @@ export class ImportWrites {
     firstStep: number,
     part: number,
   ): Promise<void> {
-    const command = taggedStep(commandFor(records), this.options.asker, firstStep + part - 1)
+    const command = taggedStep(commandFor(records), this.options.asker, this.keys, firstStep + part - 1)
     const { result, context } = await this.execute(command)
     switch (result.type) {
       case 'put':

@@ -186,7 +186,7 @@ export class RangeRequests {
       return
     }
     const remove: DeleteRangeCommand = { type: 'delete-range', ...range, upToLimit: false, idempotency: null }
-    const command = tagged(remove, request)
+    const command = tagged(remove, request, this.services.keys)
     const { result, context } = await this.services.keys.execute(command, query.timeout, callerOf(reply))
     const answer = answerHeaders(context)
     assert(result.type !== 'range-deleted', 'a delete of a range without a limit is answered as such')

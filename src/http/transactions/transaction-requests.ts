@@ -30,7 +30,8 @@ export class TransactionRequests {
     const { headers, body } = request
     refuseConditions(headers)
     const { cluster, keys, valueBytesMax } = this.services
-    const transaction = tagged(transactionFrom(body, mistakesIn(request.validationError), valueBytesMax), request)
+    const asked = transactionFrom(body, mistakesIn(request.validationError), valueBytesMax)
+    const transaction = tagged(asked, request, keys)
     if (redirect && redirectToLeader(cluster, request, reply)) return
     // Once the records arrive they can no longer be refused, so they have room before the command is executed.
     const bytesMax = readBytesMax(transaction, valueBytesMax)

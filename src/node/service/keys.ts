@@ -49,6 +49,10 @@ export class Keys implements KeyValueAccess {
     this.deps = deps
   }
 
+  get level(): number {
+    return this.deps.replica.applier.level
+  }
+
   async execute<Kind extends Command>(
     asked: Kind,
     timeoutMs: number,

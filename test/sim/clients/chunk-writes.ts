@@ -1,6 +1,6 @@
 import type { KeyValueAccess } from '../../../src/api/services.ts'
 import { failures, RequestError } from '../../../src/lib/errors.ts'
-import type { Command, PutCommand, TransactionCommand } from '../../../src/kv/index.ts'
+import { FEATURE_LEVEL, type Command, type PutCommand, type TransactionCommand } from '../../../src/kv/index.ts'
 import { describeOperation, type Request, type WriteResult } from '../../../src/checker/operation.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
 import type { Operation } from '../history/operation.ts'
@@ -10,7 +10,7 @@ import type { SimProcess } from '../world/process.ts'
 import type { World } from '../world/world.ts'
 
 type ChunkCommand = PutCommand | TransactionCommand
-type Writes = Pick<KeyValueAccess, 'execute'>
+type Writes = Pick<KeyValueAccess, 'execute' | 'level'>
 
 /** One change of an import, with all attempts at it. */
 interface Chunk {
@@ -52,6 +52,8 @@ export class ChunkWrites {
   /** Writes through a node, and writes down what comes of it. */
   through(writer: ChunkWriter): Writes {
     return {
+      // One build runs everywhere, so a retry has the same fingerprints before and after the level is raised.
+      level: FEATURE_LEVEL,
       execute: (command, timeoutMs, caller) =>
         this.watched(writer, chunkOf(command), () => writer.keys.execute(command, timeoutMs, caller)),
     }
