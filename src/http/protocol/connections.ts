@@ -32,11 +32,10 @@ export interface ConnectionsDependencies {
 export class Connections {
   private readonly options: ConnectionsOptions
   private readonly dependencies: ConnectionsDependencies
-  private readonly served = new Set<Socket>()
+  /** Each with its requests in progress: more than one when they are pipelined. */
+  private readonly served = new Map<Socket, { requests: number }>()
   /** Connections without a request in progress, and since when; the longest idle comes first. */
   private readonly idleSince = new Map<Socket, number>()
-  /** Requests in progress on each connection: more than one when they are pipelined. */
-  private readonly requests = new Map<Socket, number>()
   /** Connections that are being told that there are too many. */
   private refusing = 0
   private refused = 0
@@ -83,30 +82,29 @@ export class Connections {
   }
 
   private serve(socket: Socket): void {
-    this.served.add(socket)
+    this.served.set(socket, { requests: 0 })
     this.idleSince.set(socket, this.dependencies.now())
     socket.once('close', () => {
       this.served.delete(socket)
       this.idleSince.delete(socket)
-      this.requests.delete(socket)
     })
   }
 
   /** Whether the request shall be answered. */
   onRequest({ socket }: IncomingMessage, response: ServerResponse): boolean {
-    if (!this.served.has(socket)) return false
-    this.idleSince.delete(socket)
-    this.requests.set(socket, (this.requests.get(socket) ?? 0) + 1)
+    const connection = this.served.get(socket)
+    if (connection === undefined) return false
+    if (connection.requests === 0) this.idleSince.delete(socket)
+    connection.requests += 1
     response.once('close', () => this.onAnswered(socket))
     return true
   }
 
   private onAnswered(socket: Socket): void {
-    if (!this.served.has(socket)) return
-    const left = (this.requests.get(socket) ?? 1) - 1
-    if (left > 0) return void this.requests.set(socket, left)
-    this.requests.delete(socket)
-    this.idleSince.set(socket, this.dependencies.now())
+    const connection = this.served.get(socket)
+    if (connection === undefined) return
+    connection.requests -= 1
+    if (connection.requests === 0) this.idleSince.set(socket, this.dependencies.now())
   }
 
   private closeIdle(): boolean {

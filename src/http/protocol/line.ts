@@ -57,8 +57,8 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   private begun = 0
   private isUnsafeRunning = false
   private isBeginning = false
-  /** Answers that are not completely sent, whether their requests are running or not. */
-  private readonly open = new Set<ApiResponse>()
+  /** Answers that are not completely sent, whether their requests are running or not. A `Set` would outlive them (performance.md). */
+  private open: ApiResponse[] = []
   private heldBytes = 0
   /** Bytes of the bodies of its requests in memory. */
   private bodyBytes = 0
@@ -103,7 +103,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
 
   /** The number of its requests that are not completely answered. */
   get openRequests(): number {
-    return this.open.size
+    return this.open.length
   }
 
   get isEnding(): boolean {
@@ -124,7 +124,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
     const exchange = { request, response, handler }
     if (this.queue.length > 0 || this.mustWait(exchange)) this.queue.push(exchange)
     else this.begin(exchange)
-    if (this.open.size >= limits.httpPipelinedMax && !this.reading.isStoppedFor('full'))
+    if (this.open.length >= limits.httpPipelinedMax && !this.reading.isStoppedFor('full'))
       this.reading.stopAfterPacket('full')
   }
 
@@ -133,7 +133,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
     response.attach(this)
     // What is written to a client that has left is lost, and no fault of the node.
     response.on('error', ignore)
-    this.open.add(response)
+    this.open.push(response)
     this.deps.onRequests(1)
     response.once('close', () => this.onSent(response))
   }
@@ -150,7 +150,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   }
 
   waitForTurn(): boolean {
-    if (this.reading.isStopped || this.isClosing || this.keeps || this.open.size > 0) return false
+    if (this.reading.isStopped || this.isClosing || this.keeps || this.open.length > 0) return false
     this.reading.stop('turn')
     return true
   }
@@ -225,7 +225,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
     this.isDeaf = true
     this.dropInput()
     this.endIfEndless()
-    const owed = new Set([...this.open].filter(({ req }) => req.complete))
+    const owed = new Set(this.open.filter(({ req }) => req.complete))
     const end = (): void => {
       // One of them may have ended the connection.
       if (owed.size > 0 || this.isClosed || this.lingering !== null) return
@@ -297,7 +297,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
 
   private onSent(response: ApiResponse): void {
     if (this.isClosed) return
-    this.open.delete(response)
+    this.open.splice(this.open.indexOf(response), 1)
     this.deps.onRequests(-1)
     if (response.hasBegun) this.begun -= 1
     const { heldBytes, req } = response
@@ -306,7 +306,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
     if (!response.shouldKeepAlive) this.stopTaking()
     if (response.isRunning) this.finish(response)
     else if (this.queue.length > 0) this.beginNext()
-    if (this.open.size <= limits.httpPipelinedMax / 2) this.reading.goOn('full')
+    if (this.open.length <= limits.httpPipelinedMax / 2) this.reading.goOn('full')
   }
 
   private rest(): void {
@@ -370,14 +370,15 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   private onClose(): void {
     this.isClosed = true
     this.stopTaking()
-    this.deps.onRequests(-this.open.size)
+    this.deps.onRequests(-this.open.length)
     if (this.heldBytes > 0) this.deps.onHeld(-this.heldBytes)
     if (this.bodyBytes > 0) this.deps.giveBody(this.bodyBytes)
     this.receiving = null
     for (const then of this.undelivered) then()
     this.undelivered.clear()
-    for (const response of this.open) response.onLineClosed()
-    this.open.clear()
+    const { open } = this
+    this.open = []
+    for (const response of open) response.onLineClosed()
   }
 }
 

@@ -8,16 +8,16 @@ import type { WriteTimes } from './write-times.ts'
 /** A write that has no answer yet. */
 export interface Pending {
   readonly number: number
-  readonly command: Uint8Array
+  command: Uint8Array
   readonly since: number
   readonly deadline: number
-  readonly caller: Caller | null
+  caller: Caller | null
   readonly isUpkeep: boolean
   readonly isOnlyHere: boolean
   /** Hardly any others waited when it came. */
   readonly isAmongFew: boolean
-  readonly resolve: (result: CommandResult) => void
-  readonly reject: (error: RequestError) => void
+  resolve: (result: CommandResult) => void
+  reject: (error: RequestError) => void
   /** The batch that the command travels in; null while it waits for a leader, or when its last batch is known to be lost. */
   batch: Batch | null
 }
@@ -26,13 +26,30 @@ export interface Pending {
 export interface Batch {
   readonly batchId: number
   readonly leaderId: LeaderId
-  /** Null when this node itself led: then nothing is forwarded, and nothing has to be sent again. */
-  readonly request: ForwardRequest | null
+  /** Null when this node itself led: then nothing is forwarded, and nothing has to be sent again. Null as well once it was let go of. */
+  request: ForwardRequest | null
   /** The commands without an answer. */
   readonly open: Set<Pending>
   readonly times: WriteTimes | null
   sentAt: number
 }
+
+const NO_COMMAND = new Uint8Array(0)
+
+/**
+ * Lets go of all that a write was taken with. V8 keeps what was deleted from a `Map` or a `Set` that others are added to all the time, up to the
+ * next collection of the whole heap (docs/internals/performance.md): without this each write would keep its request, its answer, and what
+ * was forwarded with it.
+ */
+export function release(pending: Pending): void {
+  pending.command = NO_COMMAND
+  pending.caller = null
+  pending.resolve = ignore
+  pending.reject = ignore
+  pending.batch = null
+}
+
+function ignore(): void {}
 
 /** A forwarded batch is kept as it was sent, even if some of its commands are answered by now: it has to arrive as a whole. */
 export function bytesKeptFor({ request }: Batch): number {

@@ -13,7 +13,7 @@ import { commandEntries } from '../codec/entry.ts'
 import type { Caller } from '../../api/services.ts'
 import { Admission, type AdmissionOptions } from './admission.ts'
 import type { LeaderDirectory } from './leader-directory.ts'
-import { bytesKeptFor, type Batch, type Pending } from './pending.ts'
+import { bytesKeptFor, release, type Batch, type Pending } from './pending.ts'
 import { noLeader, notHere, outcomeUnknown, TOO_MANY } from './proposal-errors.ts'
 import { spansOf } from './spans.ts'
 import { Sweep } from './sweep.ts'
@@ -185,8 +185,9 @@ export class Proposals {
     this.admission.onAnswered(now, pending.since, pending.isAmongFew)
     this.answerSeconds.record((now - pending.since) / 1000)
     this.tellTimes(pending, index)
+    const { resolve } = pending
     this.settled(pending)
-    pending.resolve(result)
+    resolve(result)
   }
 
   /** An entry written under `leaderId` is applied: commands that were proposed under an earlier ballot and not seen are lost. */
@@ -255,14 +256,14 @@ export class Proposals {
       if (leader.kind === 'none' || this.unproposed.isEmpty) return
       const members = this.unproposed.takeBatch(this.options)
       const body = commandEntries(this.origin, members)
-      if (leader.kind === 'self') this.proposeHere(members, body)
-      else this.forward(leader.leader, leader.vote, members, body)
+      if (leader.kind === 'other') this.forward(leader.leader, leader.vote, members, body)
       // A refused batch waits again; the next turn or the next leader takes it up.
-      if (members[0]?.batch === null) return
+      else if (!this.proposeHere(members, body)) return
     }
   }
 
-  private proposeHere(members: readonly Pending[], body: Uint8Array): void {
+  /** Returns whether the core has taken them. */
+  private proposeHere(members: readonly Pending[], body: Uint8Array): boolean {
     const outcome = this.deps.core.propose(members.length, body)
     switch (outcome.kind) {
       case 'accepted':
@@ -272,16 +273,17 @@ export class Proposals {
           request: null,
           last: outcome.last,
         })
-        return
+        return true
       case 'overloaded':
         for (const pending of members) {
           if (pending.isUpkeep) this.unproposed.addLost(pending)
           else this.fail(pending, TOO_MANY)
         }
-        return
+        return false
       case 'not-leader':
       case 'transferring':
         for (const pending of members) if (this.pending.has(pending.number)) this.unproposed.addLost(pending)
+        return false
     }
   }
 
@@ -343,6 +345,7 @@ export class Proposals {
   private forget(batch: Batch): void {
     this.batches.delete(batch.batchId)
     this.bytes -= bytesKeptFor(batch)
+    batch.request = null
   }
 
   private nextBatchId(): number {
@@ -355,12 +358,12 @@ export class Proposals {
     this.bytes -= pending.command.length
     if (this.pending.size === 0) this.admission.onIdle(this.deps.clock.now())
     const { batch } = pending
-    if (batch === null) {
-      this.unproposed.delete(pending)
-      return
+    if (batch === null) this.unproposed.delete(pending)
+    else {
+      batch.open.delete(pending)
+      if (batch.open.size === 0) this.forget(batch)
     }
-    batch.open.delete(pending)
-    if (batch.open.size === 0) this.forget(batch)
+    release(pending)
   }
 
   private tellTimes({ caller, since, batch }: Pending, index?: LogIndex): void {
@@ -369,9 +372,10 @@ export class Proposals {
 
   private fail(pending: Pending, error: RequestError): void {
     this.tellTimes(pending)
+    const { reject } = pending
     this.settled(pending)
     this.failed += 1
-    pending.reject(error)
+    reject(error)
   }
 
   /** Why no leader has taken a command in time. */

@@ -43,6 +43,7 @@ interface Waiting {
 /** Reads that share one question to the leader. */
 interface Round {
   readonly readId: number
+  /** Emptied when they are released, since the round may outlive that (see `release` in pending.ts). */
   readonly members: Waiting[]
   readonly askedAt: number
   readonly times: ReadTimes
@@ -245,7 +246,7 @@ export class Reads {
     this.hasPassed = true
     this.left(members.length)
     if (this.deps.isTimed) times.releasedAt = this.deps.clock.now()
-    for (const waiting of members) {
+    for (const waiting of members.splice(0)) {
       this.tellTimes(waiting, times)
       waiting.resolve()
     }
@@ -263,7 +264,7 @@ export class Reads {
   /** Puts a round's reads back in the queue; the sweep or the next leader takes them up. */
   private again(round: Round): void {
     this.rounds.delete(round.readId)
-    this.waiting = [...round.members, ...this.waiting]
+    this.waiting = [...round.members.splice(0), ...this.waiting]
   }
 
   /** Returns whether any read still waits. */
