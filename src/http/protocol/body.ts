@@ -50,10 +50,13 @@ export function readBody(
   payload.on('data', take).on('end', finish).on('error', fail)
 }
 
-/** A value is bytes, whatever its media type says, so no type is parsed. */
+/**
+ * A value is bytes, whatever its media type says, so no type is parsed. Fastify remembers which types a pattern was found for; for `*` it would
+ * take each type apart anew.
+ */
 export function takeRawBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', readBody)
+  app.addContentTypeParser(/^/u, readBody)
 }
 
 /** The body of an import is records, a line each. It is read while it arrives, so the parser leaves it alone. */
