@@ -57,7 +57,7 @@ export class Line implements AnswerLine, BodyLine, Deferrable {
   private begun = 0
   private isUnsafeRunning = false
   private isBeginning = false
-  /** Answers that are not completely sent, whether their requests are running or not. A `Set` would outlive them (performance.md). */
+  /** Answers that are not completely sent, whether their requests are running or not. Mostly one, for which a `Set` would get a new table each time. */
   private open: ApiResponse[] = []
   private heldBytes = 0
   /** Bytes of the bodies of its requests in memory. */
