@@ -65,7 +65,7 @@ const usual = {
   nodes: 3,
   seconds: 10,
   warmUpSeconds: 10,
-  smallPerSecond: 2_000,
+  smallPerSecond: 500,
   largePerSecond: [0, 1, 10, 40],
 } as const
 const MiB = 1024 * 1024
