@@ -359,10 +359,7 @@ export class Proposals {
     if (this.pending.size === 0) this.admission.onIdle(this.deps.clock.now())
     const { batch } = pending
     if (batch === null) this.unproposed.delete(pending)
-    else {
-      batch.open.delete(pending)
-      if (batch.open.size === 0) this.forget(batch)
-    }
+    else if (batch.open.delete(pending) && batch.open.size === 0) this.forget(batch)
     release(pending)
   }
 
