@@ -110,7 +110,10 @@ export interface KeyValueAccess {
    */
   overload(underWay: number): RequestError | null
   get(key: Key, options: ReadOptions): Promise<{ readonly record: KeyRecord | null; readonly context: AnswerContext }>
+  /** For pages and counts: each piece comes before the time of the read is up, or not at all. */
   scan(range: ScanRange, options: ReadOptions): Promise<Scan>
+  /** For streams: only what comes before the first piece has to come in time. */
+  walk(range: ScanRange, options: ReadOptions): Promise<Scan>
 }
 
 export interface WatchOptions {

@@ -26,6 +26,7 @@ import { Past } from './service/past.ts'
 import { ReadGate } from './service/read-gate.ts'
 import { Serving } from './service/serving.ts'
 import { Status } from './service/status.ts'
+import { StoreWaits } from './service/store-waits.ts'
 import { Watches } from './service/watches.ts'
 import { Space } from './space/space.ts'
 import { openStores, type Startup } from './startup.ts'
@@ -212,15 +213,16 @@ export class Node {
     const status = new Status(options, { replica, preference, serving, automation, space, transport, clock, warnings })
     const self = { id, ...addresses }
     const gate = new ReadGate({ replica, clock, serving, id })
-    const past = new Past({ state, applier: replica.applier, gate })
+    const waits = new StoreWaits(clock)
+    const past = new Past({ state, applier: replica.applier, gate, waits })
     const fetcher = new RowFetcher(options, { rows: replica.rows, clock })
     const backups = new Backups(options, { replica, state, clock, serving, hash, register, logger }, lastBackup)
-    const keys = new Keys({ replica, clock, fetcher, serving, gate, past, space })
+    const keys = new Keys({ replica, clock, fetcher, serving, gate, past, waits, space })
     return {
       watches: new Watches({ replica, serving, id }),
       keys,
       history: past,
-      leases: new Leases({ replica, keys, past, gate, clock, fetcher }),
+      leases: new Leases({ replica, keys, past, gate, clock, fetcher, waits }),
       auth: new Auth({ permissions: replica.permissions, reads: replica.reads, raft: replica.raft, serving }),
       cluster: new Cluster({
         self,

@@ -1,6 +1,8 @@
 import t from 'tap'
+import type { ReadOptions } from '../../src/api/services.ts'
 import { Milestones } from '../../src/node/requests/milestones.ts'
 import { WaitingRoom } from '../../src/node/requests/waiting-room.ts'
+import { StoreWaits } from '../../src/node/service/store-waits.ts'
 import type { PeerMessage } from '../../src/ports/transport.ts'
 import { nodeId } from '../../src/raft/index.ts'
 import { key, revisionOf } from './support/client.ts'
@@ -489,3 +491,88 @@ t.test('a read that overlaps a write does not leave the replaced row behind', as
     version += 1
   }
 })
+
+t.test('a read that waits for the disk ends when its time is up, or its client leaves', async (t) => {
+  const { c } = await formed(t, [1], { recordCacheBytesMax: 0 })
+  await c.on(1).keepHistory()
+  const first = revisionOf(await c.on(1).put('a', '1'))
+  await c.on(1).put('a', '2')
+  // What was written last may still be in memory.
+  for (let i = 0; i < 50; i++) await c.on(1).put(`other-${i}`, 'value')
+  await c.on(1).execute({ type: 'lease-grant', id: 7, ttlMs: 600_000, idempotency: null })
+  await c.at(1).node.replica.applier.settle()
+  const { state } = c.at(1)
+  const { keys, history, leases } = c.at(1).node.services
+  const everything = { start: null, end: null }
+  const range = { ...everything, after: null, reverse: false }
+  const page = { after: null, limit: 10 }
+  let asked = 0
+
+  const opened = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null } as const
+  const all: Record<string, (options: ReadOptions) => Promise<unknown>> = {
+    // What was read once may be in memory afterwards.
+    key: (options) => keys.get(key(`other-${(asked += 1)}`), options),
+    'key in the past': (options) => keys.get(key('a'), { ...options, revision: first }),
+    page: async (options) => {
+      const scan = await keys.scan(range, options)
+      await scan.next(10, 1e6).finally(() => scan.close())
+    },
+    count: async (options) => {
+      const scan = await keys.scan(range, options)
+      await scan.count(10).finally(() => scan.close())
+    },
+    versions: (options) => history.versions(key('a'), { before: null, limit: 10, bytesMax: 1e6 }, options),
+    lease: (options) => leases.get(7, page, options),
+    leases: (options) => leases.list(page, options),
+    lock: (options) => leases.lock(key(`other-${(asked += 1)}`), options),
+    queue: (options) => leases.lockQueue(key('l'), 10, options),
+    locks: (options) => leases.locks(everything, page, options),
+  }
+  for (const [name, read] of Object.entries(all)) {
+    await read({ ...opened, timeoutMs: 100 })
+    state.readMs = 5_000
+    const before = c.clock.now()
+    await refused(read({ ...opened, timeoutMs: 100 }), 'read-timeout')
+    t.ok(c.clock.now() - before < 200, `${name}: when its time is up`)
+    const caller = { isGone: false }
+    const left = refused(read({ ...opened, timeoutMs: 60_000, caller }), 'read-timeout')
+    await c.pass(50)
+    caller.isGone = true
+    await left
+    t.ok(c.clock.now() - before < 400, `${name}: when its client leaves`)
+    state.readMs = 0
+    await c.pass(30_000)
+    t.equal(state.viewsOpen, 0, `${name}: what it opened is closed when the disk has answered`)
+  }
+})
+
+t.test(
+  'of reads that wait for the disk there are only so many, those included that nobody waits for any more',
+  async (t) => {
+    const clock = new VirtualClock()
+    clock.start()
+    t.teardown(() => clock.stop())
+    const waits = new StoreWaits(clock, 2)
+    const discarded: number[] = []
+    const answers: ((value: number) => void)[] = []
+    const read = () =>
+      waits.within(
+        waits.until({ timeoutMs: 100 }),
+        () => new Promise<number>((resolve) => answers.push(resolve)),
+        (late) => discarded.push(late),
+      )
+    const [one, two] = [refused(read(), 'read-timeout'), refused(read(), 'read-timeout')]
+    await refused(read(), 'overloaded')
+    await clock.pass(200)
+    await Promise.all([one, two])
+    await refused(read(), 'overloaded')
+    t.equal(answers.length, 2, 'what is refused does not begin')
+    answers[1]?.(7)
+    await clock.pass(1)
+    t.same(discarded, [7])
+    const third = read()
+    answers[2]?.(8)
+    t.equal(await third, 8)
+    t.same(discarded, [7])
+  },
+)

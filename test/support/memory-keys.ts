@@ -105,6 +105,10 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
     return { record: this.recordsAt(options).get(key) ?? null, context: this.context(options) }
   }
 
+  walk(range: ScanRange, options: ReadOptions): Promise<Scan> {
+    return this.scan(range, options)
+  }
+
   async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
     this.begin(options)
     const items = this.select(range, options)

@@ -150,7 +150,7 @@ export class RangeRequests {
   private async openStream(range: KeyRange, query: ListQuery, options: ReadOptions) {
     const slot = this.slots.take(keptForBackups(streamsMax(this.services.valueBytesMax)))
     try {
-      const scan = await this.services.keys.scan({ ...range, after: null, reverse: query.reverse }, options)
+      const scan = await this.services.keys.walk({ ...range, after: null, reverse: query.reverse }, options)
       const reader = { caller: options.caller, guard: options.guard ?? null, now: this.now }
       const records = new RecordStream(scan, lineFor(query.keysOnly), reader)
       records.once('close', slot.release)

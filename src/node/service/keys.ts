@@ -30,6 +30,7 @@ import type { Past } from './past.ts'
 import { RangeScan } from './range-scan.ts'
 import type { ReadGate } from './read-gate.ts'
 import type { Serving } from './serving.ts'
+import { TimedScan, type StoreWaits, type Until } from './store-waits.ts'
 
 export interface KeysDependencies {
   readonly clock: Pick<Clock, 'now'>
@@ -38,6 +39,7 @@ export interface KeysDependencies {
   readonly serving: Serving
   readonly gate: ReadGate
   readonly past: Past
+  readonly waits: StoreWaits
   readonly space: Pick<Space, 'check'>
 }
 
@@ -103,7 +105,8 @@ export class Keys implements KeyValueAccess {
   }
 
   async get(key: Key, options: ReadOptions): Promise<{ record: KeyRecord | null; context: AnswerContext }> {
-    const { gate, past } = this.deps
+    const { gate, past, fetcher, waits } = this.deps
+    const until = waits.until(options)
     const consistency = await gate.reach(options)
     const row = recordRow(key)
     for (;;) {
@@ -112,23 +115,36 @@ export class Keys implements KeyValueAccess {
       const context = gate.context(consistency)
       const known = this.deps.replica.rows.peek(row)
       const { bytes, changed } =
-        known === undefined ? await this.deps.fetcher.fetch(row) : { bytes: known, changed: false }
+        known === undefined ? await waits.within(until, () => fetcher.fetch(row)) : { bytes: known, changed: false }
       if (changed) continue
       // The row is from later than what the gate let through: the client's right may have ended since.
       if (options.guard !== undefined) await gate.judge(options, consistency)
       const record = bytes === null ? null : decodeRecord(bytes)
       const { revision } = options
       if (revision === undefined) return { record, context }
-      const then = await past.recordAt(key, { revision, consistency }, record, options.guard)
+      const then = await waits.within(until, () => past.recordAt(key, { revision, consistency }, record, options.guard))
       return { record: then, context: { ...context, revision } }
     }
   }
 
   async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
-    const { gate, past } = this.deps
+    const until = this.deps.waits.until(options)
+    return new TimedScan(await this.open(range, options, until), until, this.deps.waits)
+  }
+
+  walk(range: ScanRange, options: ReadOptions): Promise<Scan> {
+    return this.open(range, options, this.deps.waits.until(options))
+  }
+
+  private async open(range: ScanRange, options: ReadOptions, until: Until): Promise<Scan> {
+    const { gate, past, waits } = this.deps
     const consistency = await gate.reach(options)
     const asked = options.revision === undefined ? null : { revision: options.revision, consistency }
-    const { view, machine } = await past.view(asked, options.guard)
+    const { view, machine } = await waits.within(
+      until,
+      () => past.view(asked, options.guard),
+      (late) => void late.view.close().catch(() => undefined),
+    )
     const present = machine?.revision ?? 0
     const revision = options.revision ?? present
     const shown = {

@@ -6,7 +6,6 @@ import type {
   LockOutcome,
   LockQueue,
   LockView,
-  PageOf,
   ReadOptions,
 } from '../../api/services.ts'
 import { limits } from '../../limits.ts'
@@ -34,7 +33,6 @@ import {
   revisionOfLockLease,
 } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { StateView } from '../../ports/state-store.ts'
 import type { Permissions } from '../auth/permissions.ts'
 import type { Replica } from '../replica.ts'
 import { leaderRequests } from '../requests/leader-requests.ts'
@@ -43,6 +41,7 @@ import { identified, type Keys } from './keys.ts'
 import { keysIn, leaseIn, leasesIn, lockIn, locksIn, waitersIn } from './lease-views.ts'
 import type { Past } from './past.ts'
 import type { ReadGate } from './read-gate.ts'
+import type { StoreWaits, Until } from './store-waits.ts'
 
 export interface LeasesDependencies {
   readonly replica: Replica
@@ -51,11 +50,7 @@ export interface LeasesDependencies {
   readonly gate: ReadGate
   readonly clock: Clock
   readonly fetcher: RowFetcher
-}
-
-interface Opened {
-  readonly view: StateView
-  readonly context: AnswerContext
+  readonly waits: StoreWaits
 }
 
 type Acquired = Extract<LockOutcome['result'], { type: 'lock-acquired' }>
@@ -71,56 +66,46 @@ export class Leases implements LeaseAccess {
   }
 
   async get(id: number, page: LeasePage<Key>, options: ReadOptions) {
-    const deadline = this.deps.clock.now() + options.timeoutMs
-    const { view, context } = await this.open(options)
-    let lease: Lease | null
-    let keys: PageOf<Key>
-    try {
-      lease = await leaseIn(view, id)
-      keys = lease === null ? { items: [], more: false } : await keysIn(view, id, lease, page)
-    } finally {
-      await view.close()
-    }
+    const { past, waits, clock } = this.deps
+    const { deadline } = waits.until(options)
+    const { lease, keys, context } = await past.read(options, async ({ view, context }) => {
+      const lease = await leaseIn(view, id)
+      const keys = lease === null ? { items: [], more: false } : await keysIn(view, id, lease, page)
+      return { lease, keys, context }
+    })
     if (lease === null) return { lease: null, context }
-    const remainingMs = await this.remainingMs(id, lease, deadline - this.deps.clock.now())
+    const remainingMs = await this.remainingMs(id, lease, deadline - clock.now())
     return { lease: { id, lease, remainingMs, keys }, context }
   }
 
-  async list(page: LeasePage<number>, options: ReadOptions) {
-    const { view, context } = await this.open(options)
-    try {
-      return { ...(await leasesIn(view, page)), context }
-    } finally {
-      await view.close()
-    }
+  list(page: LeasePage<number>, options: ReadOptions) {
+    return this.deps.past.read(options, async ({ view, context }) => ({ ...(await leasesIn(view, page)), context }))
   }
 
   async lock(name: Key, options: ReadOptions): Promise<LockView> {
-    const { gate } = this.deps
+    const { gate, waits } = this.deps
+    const until = waits.until(options)
     const consistency = await gate.reach(options)
     const context = gate.context(consistency)
-    const lock = await this.lockNamed(name)
+    const lock = await this.lockNamed(name, until)
     // The row may be from later than what the gate let through: the client's right may have ended since.
     await gate.judge(options, consistency)
     return { lock, context }
   }
 
-  async lockQueue(name: Key, limit: number, options: ReadOptions): Promise<LockQueue> {
-    const { view, context } = await this.open(options)
-    try {
-      return { lock: await lockIn(view, name), waiters: await waitersIn(view, name, limit), context }
-    } finally {
-      await view.close()
-    }
+  lockQueue(name: Key, limit: number, options: ReadOptions): Promise<LockQueue> {
+    return this.deps.past.read(options, async ({ view, context }) => ({
+      lock: await lockIn(view, name),
+      waiters: await waitersIn(view, name, limit),
+      context,
+    }))
   }
 
-  async locks(range: KeyRange, page: LeasePage<Key>, options: ReadOptions) {
-    const { view, context } = await this.open(options)
-    try {
-      return { ...(await locksIn(view, range, page)), context }
-    } finally {
-      await view.close()
-    }
+  locks(range: KeyRange, page: LeasePage<Key>, options: ReadOptions) {
+    return this.deps.past.read(options, async ({ view, context }) => ({
+      ...(await locksIn(view, range, page)),
+      context,
+    }))
   }
 
   async acquire(asked: LockAcquireCommand, timeoutMs: number, caller: Caller | null = null): Promise<LockOutcome> {
@@ -158,7 +143,7 @@ export class Leases implements LeaseAccess {
   ): Promise<LockOutcome> {
     if (result.type === 'lock-queued') return await this.afterWait(command, result.lease, timeoutMs, caller)
     if (result.type !== 'lock-acquired' || command.idempotency === null) return { result, context }
-    return { result: await this.stillHeld(result), context }
+    return { result: await this.stillHeld(result, this.deps.waits.until({ timeoutMs, caller })), context }
   }
 
   /**
@@ -176,9 +161,9 @@ export class Leases implements LeaseAccess {
   }
 
   /** The first answer to a named request, which may be one from long ago. */
-  private async stillHeld(acquired: Acquired): Promise<LockOutcome['result']> {
+  private async stillHeld(acquired: Acquired, until: Until): Promise<LockOutcome['result']> {
     const { lease } = acquired
-    const bytes = await this.row(leaseRow(lease))
+    const bytes = await this.row(leaseRow(lease), until)
     const isHeld = bytes !== null && !decodeLease(bytes).isEnding
     return isHeld ? acquired : { type: 'lock-wait-ended', lease }
   }
@@ -208,7 +193,7 @@ export class Leases implements LeaseAccess {
     }
     const now = gate.context('linearizable')
     if (token !== null) return { result: { type: 'lock-acquired', lease, token }, context: now }
-    const lock = await this.lockNamed(command.name)
+    const lock = await this.lockNamed(command.name, this.deps.waits.until({ timeoutMs, caller }))
     return { result: { type: 'lock-held', holder: lock === null ? null : holderOf(lock) }, context: now }
   }
 
@@ -225,7 +210,7 @@ export class Leases implements LeaseAccess {
   private async leaveQueue(lease: number, timeoutMs: number): Promise<number | null> {
     const { result } = await this.deps.keys.execute(leaveOf(lease), timeoutMs)
     if (result.type !== 'lease-kept') return null
-    const bytes = await this.row(leaseRow(lease))
+    const bytes = await this.row(leaseRow(lease), this.deps.waits.until({ timeoutMs }))
     const use = bytes === null ? null : decodeLease(bytes).use
     return use?.type === 'holder' ? use.token : null
   }
@@ -241,16 +226,17 @@ export class Leases implements LeaseAccess {
     this.deps.keys.execute(command, limits.requestTimeoutMsMax).catch(() => undefined)
   }
 
-  private async lockNamed(name: Key): Promise<Lock | null> {
-    const bytes = await this.row(lockRow(name))
+  private async lockNamed(name: Key, until: Until): Promise<Lock | null> {
+    const bytes = await this.row(lockRow(name), until)
     return bytes === null ? null : decodeLock(bytes)
   }
 
-  private async row(row: RowKey): Promise<Uint8Array | null> {
+  private async row(row: RowKey, until: Until): Promise<Uint8Array | null> {
+    const { replica, fetcher, waits } = this.deps
     for (;;) {
-      const known = this.deps.replica.rows.peek(row)
+      const known = replica.rows.peek(row)
       if (known !== undefined) return known
-      const { bytes, changed } = await this.deps.fetcher.fetch(row)
+      const { bytes, changed } = await waits.within(until, () => fetcher.fetch(row))
       if (!changed) return bytes
     }
   }
@@ -270,13 +256,6 @@ export class Leases implements LeaseAccess {
         ? new RequestError('read-timeout', 'the leader has not told in time how long the lease lasts')
         : error
     }
-  }
-
-  private async open(options: ReadOptions): Promise<Opened> {
-    const { gate, past } = this.deps
-    const consistency = await gate.reach(options)
-    const { view, machine } = await past.view(null, options.guard)
-    return { view, context: { ...gate.context(consistency), revision: machine?.revision ?? 0 } }
   }
 }
 

@@ -1,5 +1,13 @@
 import type { Consistency } from '../../api/keys.ts'
-import type { Guard, HistoryAccess, HistoryStatus, KeyVersion, ReadOptions, VersionPage } from '../../api/services.ts'
+import type {
+  AnswerContext,
+  Guard,
+  HistoryAccess,
+  HistoryStatus,
+  KeyVersion,
+  ReadOptions,
+  VersionPage,
+} from '../../api/services.ts'
 import type { AuthTable, Key, KeyRecord, MachineState } from '../../kv/index.ts'
 import { decodeRecord, oldestRevision } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
@@ -8,6 +16,7 @@ import type { StateStore, StateView } from '../../ports/state-store.ts'
 import { metaOf } from '../codec/state-meta.ts'
 import type { Applier } from '../state/applier.ts'
 import type { ReadGate } from './read-gate.ts'
+import type { StoreWaits } from './store-waits.ts'
 import { Turnstile } from './turnstile.ts'
 import { newestUpTo, versionsBelow } from './versions.ts'
 
@@ -15,6 +24,14 @@ export interface PastDependencies {
   readonly state: StateStore
   readonly applier: Pick<Applier, 'auth' | 'machineState' | 'settle'>
   readonly gate: ReadGate
+  readonly waits: StoreWaits
+}
+
+/** A consistent view of the present state, open while it is used. */
+export interface Shown {
+  readonly view: StateView
+  readonly machine: MachineState | null
+  readonly context: AnswerContext
 }
 
 /** The store as it was at `revision`, and the consistency with which a read asks for it. */
@@ -78,19 +95,30 @@ export class Past implements HistoryAccess {
     })
   }
 
-  async versions(key: Key, page: Page, options: ReadOptions): Promise<VersionPage> {
-    const { gate } = this.deps
+  /** Reads what `use` wants of the present state, within the time of the read. `onReached` is called once the gate has let the read through. */
+  async read<T>(options: ReadOptions, use: (shown: Shown) => Promise<T>, onReached?: () => void): Promise<T> {
+    const { gate, waits } = this.deps
+    const until = waits.until(options)
     const consistency = await gate.reach(options)
-    page.onReached?.()
-    const { view, machine } = await this.view(null, options.guard)
-    try {
+    onReached?.()
+    return waits.within(until, async () => {
+      const { view, machine } = await this.view(null, options.guard)
+      try {
+        const context = { ...gate.context(consistency), revision: machine?.revision ?? 0 }
+        return await use({ view, machine, context })
+      } finally {
+        await view.close()
+      }
+    })
+  }
+
+  versions(key: Key, page: Page, options: ReadOptions): Promise<VersionPage> {
+    const versionsOf = async ({ view, machine, context }: Shown): Promise<VersionPage> => {
       const oldest = machine === null ? 0 : oldestRevision(machine)
       const { items, done } = await versionsIn(view, key, page, oldest)
-      const context = { ...gate.context(consistency), revision: machine?.revision ?? 0 }
       return { items, done, compactedRevision: oldest, context }
-    } finally {
-      await view.close()
     }
+    return this.read(options, versionsOf, page.onReached)
   }
 
   async status(options: ReadOptions): Promise<{ status: HistoryStatus; context: VersionPage['context'] }> {
