@@ -45,6 +45,8 @@ export interface ReadOptions {
   readonly caller?: Caller
   /** Asked when the state is as recent as the read wants it; left out: everybody may read this. */
   readonly guard?: Guard
+  /** Called when nothing is waited for any more, before anything is read. What it rejects with ends the read. */
+  readonly prepare?: () => Promise<void>
   /** Read the store as it was at this revision; left out: as it is. Neither `minRevision` nor `maxStalenessMs` goes with it. */
   readonly revision?: number
 }
@@ -186,7 +188,6 @@ export interface HistoryStatus {
 export interface HistoryAccess {
   /**
    * The versions of `key` that can still be read, below revision `before` if it is given: up to `limit` of them and about `bytesMax` bytes.
-   * `onReached` is called when nothing is waited for any more, before any of them is in memory; what it throws ends the call.
    */
   versions(
     key: Key,
@@ -194,7 +195,6 @@ export interface HistoryAccess {
       readonly before: number | null
       readonly limit: number
       readonly bytesMax: number
-      readonly onReached?: () => void
     },
     options: ReadOptions,
   ): Promise<VersionPage>

@@ -192,8 +192,8 @@ function registerResources(
   })
   void app.register(async (leases) => {
     takeJsonBodies(leases)
-    registerLeaseRoutes(leases, new LeaseRequests(services, options.now))
-    registerLockRoutes(leases, new LockRequests(services, options.now))
+    registerLeaseRoutes(leases, new LeaseRequests(services, room, options.now))
+    registerLockRoutes(leases, new LockRequests(services, room, options.now))
   })
   void app.register(async (auth) => {
     takeJsonBodies(auth)

@@ -524,6 +524,10 @@ t.test('a cursor belongs to its range and its direction, and never leads back in
     const response = await api.inject(`/kv?${other}&cursor=${cursor}`)
     t.match(response.json(), { code: 'invalid-request', issues: [{ path: 'query/cursor' }] }, other)
   }
+  for (const listing of ['/locks?prefix=item/', '/history?key=item/']) {
+    const response = await api.inject(`${listing}&cursor=${cursor}`)
+    t.match(response.json(), { issues: [{ path: 'query/cursor', message: /^belongs to another listing/ }] }, listing)
+  }
   const bytes = Buffer.from(cursor ?? '', 'base64url')
   const damaged = (at: number, value: number) => {
     const copy = Buffer.from(bytes)

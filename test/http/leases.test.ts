@@ -343,7 +343,7 @@ t.test('locks are listed by their names, a page at a time, with who holds them',
   )
   const first = (await list('limit=1&prefix=a/')).body['cursor']
   t.match((await list(`cursor=${String(first)}&prefix=b`)).body, {
-    issues: [{ path: 'query/cursor', message: /^belongs to another range/ }],
+    issues: [{ path: 'query/cursor', message: /^belongs to another listing/ }],
   })
   t.match((await list(`cursor=${String(first)}&prefix=a/&limit=1`)).body, { locks: [held.get('a/2')], cursor: String })
   for (const [query, path] of [

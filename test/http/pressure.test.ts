@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
+import type { ReadOptions } from '../../src/api/services.ts'
 import { AnswerRoom } from '../../src/http/protocol/answer-room.ts'
 import { Gathering } from '../../src/http/protocol/gathering.ts'
 import { Rests, type RestsOptions } from '../../src/http/protocol/rests.ts'
@@ -90,6 +91,45 @@ t.test('what the answers of writes may hold is reserved in turn, before they are
   )
   t.ok(answers.every(({ status }) => status === 200))
   t.equal(most, 1, 'two of them could hold more than there is room for')
+})
+
+t.test('pages are read in turn, and refused when their text has no room', async (t) => {
+  const room = new AnswerRoom(10)
+  const options = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null, timeoutMs: 1_000 } as const
+  const read = async ({ prepare }: ReadOptions): Promise<string> => {
+    await prepare?.()
+    t.throws(() => room.check(7), { code: 'overloaded' }, 'what is read has room')
+    // A read that looks several times has room already.
+    await prepare?.()
+    return 'x'
+  }
+  t.match(await room.write(4, options, read, (found) => found.repeat(3)), { found: 'x', text: 'xxx' })
+  room.check(10)
+  await t.rejects(
+    room.write(
+      4,
+      options,
+      () => Promise.reject(new TypeError('no')),
+      () => '',
+    ),
+    { message: 'no' },
+  )
+  room.take(5)
+  await t.rejects(
+    room.write(4, options, read, (found) => found.repeat(6)),
+    { code: 'overloaded' },
+  )
+  t.match(await room.write(4, options, read, (found) => found.repeat(5)), { text: 'xxxxx' })
+  room.check(5)
+
+  // There is room for one page.
+  const api = await serve(t, { answerBytesMax: 12 * 1024 * 1024 })
+  for (let i = 0; i < 3; i++) await api.exchange(head(`PUT /kv/key-${i} HTTP/1.1`, host, last, 'Content-Length: 0'))
+  api.services.keys.beforePiece = () => new Promise((resolve) => void setTimeout(resolve, 5))
+  const pages = await Promise.all(
+    Array.from({ length: 20 }, () => api.exchange(head('GET /kv?limit=2 HTTP/1.1', host, last))),
+  )
+  t.same([...new Set(pages.map(({ status }) => status))], [200])
 })
 
 t.test('a body takes the memory that its bytes take, however small its pieces are', async (t) => {

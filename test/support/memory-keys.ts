@@ -111,6 +111,7 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
 
   async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
     this.begin(options)
+    await options.prepare?.()
     const items = this.select(range, options)
     this.openScans += 1
     let closed = false
@@ -151,7 +152,7 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   async versions(key: Key, page: Parameters<HistoryAccess['versions']>[1], options: ReadOptions): Promise<VersionPage> {
     this.begin(options)
     await this.beforeVersions()
-    page.onReached?.()
+    await options.prepare?.()
     const oldest = oldestRevision(this.store.machine.state())
     const found: { revision: number; record: KeyRecord | null }[] = []
     let before = 0
@@ -214,8 +215,9 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   }
 
   /** A read of something other than keys begins. */
-  read(options: ReadOptions): AnswerContext {
+  async read(options: ReadOptions): Promise<AnswerContext> {
     this.begin(options)
+    await options.prepare?.()
     return this.context(options)
   }
 
@@ -231,7 +233,7 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   }
 
   private begin(options: ReadOptions): void {
-    const { guard, ...asked } = options
+    const { guard, prepare: _, ...asked } = options
     this.reads.push(asked)
     this.raise()
     guard?.check()

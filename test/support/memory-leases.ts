@@ -36,7 +36,7 @@ export class MemoryLeases implements LeaseAccess {
   }
 
   async get(id: number, { after, limit }: LeasePage<Key>, options: ReadOptions) {
-    const context = this.keys.read(options)
+    const context = await this.keys.read(options)
     const lease = this.leaseOf(id)
     if (lease === null) return { lease: null, context }
     const rows = this.rowsIn(attachmentRange(id, after)).map(([row]) => attachedKeyOfRow(row))
@@ -46,18 +46,18 @@ export class MemoryLeases implements LeaseAccess {
   }
 
   async list({ after, limit }: LeasePage<number>, options: ReadOptions) {
-    const context = this.keys.read(options)
+    const context = await this.keys.read(options)
     const rows = this.rowsIn(leaseRange(after ?? 0))
     const items = rows.map(([row, bytes]) => ({ id: leaseOfRow(row) ?? 0, lease: decodeLease(bytes) }))
     return { items: items.slice(0, limit), more: items.length > limit, context }
   }
 
   async lock(name: Key, options: ReadOptions) {
-    return { context: this.keys.read(options), lock: this.lockNamed(name) }
+    return { context: await this.keys.read(options), lock: this.lockNamed(name) }
   }
 
   async lockQueue(name: Key, limit: number, options: ReadOptions) {
-    const context = this.keys.read(options)
+    const context = await this.keys.read(options)
     const ids = this.rowsIn(lockWaiters(name)).map(([row]) => leaseOfWaiterRow(row))
     const waiters = ids.slice(0, limit).map((lease) => {
       const use = this.leaseOf(lease)?.use
@@ -67,7 +67,7 @@ export class MemoryLeases implements LeaseAccess {
   }
 
   async locks({ start, end }: KeyRange, { after, limit }: LeasePage<Key>, options: ReadOptions) {
-    const context = this.keys.read(options)
+    const context = await this.keys.read(options)
     const rows = this.rowsIn(lockRange(start, end)).map(([row, bytes]) => ({
       name: lockOfRow(row),
       lock: decodeLock(bytes),

@@ -27,36 +27,31 @@ export class HistoryRequests {
     this.room = room
   }
 
-  async list(text: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const query = historyQuery.read(text)
+  async list(queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const query = historyQuery.read(queryText)
     const { key, limit, keysOnly } = query
     if (key === null) throw invalidQuery('key', 'is missing')
     const options = readOptions(query, reply, [{ access: 'read', key }])
     refuseConditions(request.headers)
     // The pages of one key, from the newest version to the oldest.
     const range = { start: key, end: null }
-    const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, true)
+    const cursor = query.cursor === null ? null : cursorFromText(query.cursor, 'versions', range, true)
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return reply
-    let release = (): void => {}
-    const onReached = (): void => {
-      release = this.room.reserve(limits.listBytesMax)
-    }
-    try {
-      const part = { before: cursor?.revision ?? null, limit, bytesMax: limits.listBytesMax, onReached }
-      const { items, done, compactedRevision, context } = await this.services.history.versions(key, part, options)
-      const last = items.at(-1)
-      const next =
-        done || last === undefined
-          ? null
-          : cursorText({ after: key, revision: last.revision, isRepeatable: true }, range, true)
-      const versions = items.map((one) => versionJson(key, one, keysOnly)).join(',')
-      const more = next === null ? '' : `,"cursor":"${next}"`
-      const numbers = `"revision":${context.revision},"compactRevision":${compactedRevision}`
-      return await sendJson(reply, answerHeaders(context), `{"items":[${versions}],${numbers}${more}}`)
-    } finally {
-      release()
-    }
+    const part = { before: cursor?.revision ?? null, limit, bytesMax: limits.listBytesMax }
+    const { found, text } = await this.room.write(
+      limits.listBytesMax,
+      options,
+      (read) => this.services.history.versions(key, part, read),
+      ({ items, done, compactedRevision, context }) => {
+        const last = items.at(-1)
+        const next = done || last === undefined ? null : { after: key, revision: last.revision, isRepeatable: true }
+        const more = next === null ? '' : `,"cursor":"${cursorText(next, 'versions', range, true)}"`
+        const versions = items.map((one) => versionJson(key, one, keysOnly)).join(',')
+        return `{"items":[${versions}],"revision":${context.revision},"compactRevision":${compactedRevision}${more}}`
+      },
+    )
+    return sendJson(reply, answerHeaders(found.context), text)
   }
 
   async show(text: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {

@@ -20,15 +20,19 @@ const CHECK_AT = 1
 const REVISION_AT = 5
 const KEY_AT = 13
 
-/** Ties a cursor to its range and direction. */
-function checkOf(range: KeyRange, reverse: boolean): number {
-  return crc32(JSON.stringify([range.start, range.end, reverse]))
+/** What a listing shows of a range. */
+export type Listed = 'keys' | 'versions' | 'locks'
+
+/** Ties a cursor to what is listed, its range and direction. */
+function checkOf(listed: Listed, range: KeyRange, reverse: boolean): number {
+  const what = listed === 'keys' ? [] : [listed]
+  return crc32(JSON.stringify([range.start, range.end, reverse, ...what]))
 }
 
-export function cursorText(cursor: Cursor, range: KeyRange, reverse: boolean): string {
+export function cursorText(cursor: Cursor, listed: Listed, range: KeyRange, reverse: boolean): string {
   const bytes = Buffer.alloc(KEY_AT + cursor.after.length)
   bytes.writeUInt8(cursor.isRepeatable ? VERSIONS.repeatable : VERSIONS.other, 0)
-  bytes.writeUInt32BE(checkOf(range, reverse), CHECK_AT)
+  bytes.writeUInt32BE(checkOf(listed, range, reverse), CHECK_AT)
   bytes.writeDoubleBE(cursor.revision, REVISION_AT)
   bytes.write(cursor.after, KEY_AT, 'latin1')
   return bytes.toString('base64url')
@@ -36,15 +40,15 @@ export function cursorText(cursor: Cursor, range: KeyRange, reverse: boolean): s
 
 const BASE64URL = /^[A-Za-z0-9_-]+$/
 
-export function cursorFromText(text: string, range: KeyRange, reverse: boolean): Cursor {
+export function cursorFromText(text: string, listed: Listed, range: KeyRange, reverse: boolean): Cursor {
   const bytes = BASE64URL.test(text) ? Buffer.from(text, 'base64url') : Buffer.alloc(0)
   const keyBytes = bytes.length - KEY_AT
   const isRepeatable = bytes[0] === VERSIONS.repeatable
   if (keyBytes < 1 || keyBytes > limits.keyBytesMax || !(isRepeatable || bytes[0] === VERSIONS.other)) {
     throw invalidQuery('cursor', 'is not a cursor of this store')
   }
-  if (bytes.readUInt32BE(CHECK_AT) !== checkOf(range, reverse)) {
-    throw invalidQuery('cursor', 'belongs to another range; repeat the parameters of the first page')
+  if (bytes.readUInt32BE(CHECK_AT) !== checkOf(listed, range, reverse)) {
+    throw invalidQuery('cursor', 'belongs to another listing; repeat the parameters of the first page')
   }
   const after = bytes.toString('latin1', KEY_AT) as Key
   const revision = bytes.readDoubleBE(REVISION_AT)

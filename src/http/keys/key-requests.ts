@@ -50,10 +50,29 @@ export class KeyRequests {
     const { record, context } = await this.services.keys.get(key, options)
     if (record === null) sendAbsent(reply, context)
     else if (known === 'any' || known?.includes(record.modRevision) === true) sendUnchanged(reply, record, context)
-    else {
-      this.room.check(record.value.length)
-      sendRecord(request, reply, key, record, context)
+    else this.sendRecord(request, reply, key, record, context)
+  }
+
+  private sendRecord(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    key: Key,
+    record: KeyRecord,
+    context: AnswerContext,
+  ): void {
+    const headers = recordHeaders(record, context)
+    if (negotiate(request.headers.accept, [BYTES_TYPE, 'application/json']) === 'application/json') {
+      const text = recordJson(key, record)
+      this.room.check(text.length)
+      sendJson(reply, headers, text)
+      return
     }
+    const value = bufferOf(record.value)
+    this.room.check(value.length)
+    headers['content-type'] = BYTES_TYPE
+    headers['content-length'] = value.length
+    headers['x-content-type-options'] = 'nosniff'
+    void reply.headers(headers).send(value)
   }
 
   async put(key: Key, query: PutQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -148,23 +167,4 @@ function recordHeaders(record: KeyRecord, context: AnswerContext): AnswerHeaders
 
 function sendUnchanged(reply: FastifyReply, record: KeyRecord, context: AnswerContext): void {
   void reply.code(304).headers(recordHeaders(record, context)).send()
-}
-
-function sendRecord(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  key: Key,
-  record: KeyRecord,
-  context: AnswerContext,
-): void {
-  const headers = recordHeaders(record, context)
-  if (negotiate(request.headers.accept, [BYTES_TYPE, 'application/json']) === 'application/json') {
-    sendJson(reply, headers, recordJson(key, record))
-    return
-  }
-  const value = bufferOf(record.value)
-  headers['content-type'] = BYTES_TYPE
-  headers['content-length'] = value.length
-  headers['x-content-type-options'] = 'nosniff'
-  void reply.headers(headers).send(value)
 }

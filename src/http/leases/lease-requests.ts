@@ -1,13 +1,14 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { LeaseBody, LeaseEndAnswer, LeasesAnswer, LeaseStatus } from '../../api/leases.ts'
-import type { LeasePage, ReadOptions, Services } from '../../api/services.ts'
+import type { LeasePage, LeaseView, ReadOptions, Services } from '../../api/services.ts'
 import { keyFromText, keyToText, type Key, type Lease, type LeaseGrantCommand, type Need } from '../../kv/index.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import { endOfRead, readOptions } from '../keys/queries.ts'
 import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import type { Access } from '../protocol/access.ts'
+import type { AnswerRoom } from '../protocol/answer-room.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
 import { callerOf, steadyCallerOf } from '../protocol/api-response.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
@@ -27,11 +28,13 @@ const ONLY_IF_ENDING = 0
 /** The requests on leases. */
 export class LeaseRequests {
   private readonly services: Services
+  private readonly room: AnswerRoom
   private readonly now: () => number
 
   /** `now`: monotonic milliseconds. */
-  constructor(services: Services, now: () => number) {
+  constructor(services: Services, room: AnswerRoom, now: () => number) {
     this.services = services
+    this.room = room
     this.now = now
   }
 
@@ -97,18 +100,15 @@ export class LeaseRequests {
     const after = query.cursor === null ? null : keyFromCursor(query.cursor)
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
     const { access } = request
-    const { lease, context } = await this.readableOf(id, { after, limit }, options, access)
-    const headers = answerHeaders(context)
-    if (lease === null) return void sendProblem(reply.headers(headers), leaseNotFound(id))
-    const { items, more } = lease.keys
-    const last = items.at(-1)
-    const status: LeaseStatus = {
-      ...viewOf(id, lease.lease, access),
-      remainingMs: lease.remainingMs,
-      keys: items.map(keyToText),
-      ...(more && last !== undefined ? { cursor: cursorOf(last) } : {}),
-    }
-    sendJson(reply, headers, JSON.stringify(status))
+    const { found, text } = await this.room.write(
+      limit * limits.keyBytesMax,
+      options,
+      (read) => this.readableOf(id, { after, limit }, read, access),
+      ({ lease }) => (lease === null ? '' : JSON.stringify(statusOf(lease, access))),
+    )
+    const headers = answerHeaders(found.context)
+    if (found.lease === null) sendProblem(reply.headers(headers), leaseNotFound(id))
+    else sendJson(reply, headers, text)
   }
 
   /** The lease, with those of its keys that the client may read: the first page that has any. */
@@ -143,13 +143,30 @@ export class LeaseRequests {
     refuseConditions(request.headers)
     const { redirect, consistency, limit, cursor } = query
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
-    const { items, more, context } = await this.services.leases.list({ after: cursor, limit }, options)
-    const last = items.at(-1)
-    const answer: LeasesAnswer = {
-      leases: items.map(({ id, lease }) => viewOf(id, lease, request.access)),
-      ...(more && last !== undefined ? { cursor: String(last.id) } : {}),
-    }
-    sendJson(reply, answerHeaders(context), JSON.stringify(answer))
+    const { found, text } = await this.room.write(
+      limit * limits.keyBytesMax,
+      options,
+      (read) => this.services.leases.list({ after: cursor, limit }, read),
+      ({ items, more }) => {
+        const last = items.at(-1)
+        const answer: LeasesAnswer = {
+          leases: items.map(({ id, lease }) => viewOf(id, lease, request.access)),
+          ...(more && last !== undefined ? { cursor: String(last.id) } : {}),
+        }
+        return JSON.stringify(answer)
+      },
+    )
+    sendJson(reply, answerHeaders(found.context), text)
+  }
+}
+
+function statusOf({ id, lease, remainingMs, keys: { items, more } }: LeaseView, access: Access): LeaseStatus {
+  const last = items.at(-1)
+  return {
+    ...viewOf(id, lease, access),
+    remainingMs,
+    keys: items.map(keyToText),
+    ...(more && last !== undefined ? { cursor: cursorOf(last) } : {}),
   }
 }
 

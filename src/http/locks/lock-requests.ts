@@ -10,6 +10,7 @@ import { readOptions } from '../keys/queries.ts'
 import { refusalFor, refusalOf, tagged, taggedStep } from '../keys/writes.ts'
 import { endLease, type EndingStep } from '../leases/lease-ending.ts'
 import { lockHeld, lockNotHeld, lockWaitEnded } from '../leases/refusals.ts'
+import type { AnswerRoom } from '../protocol/answer-room.ts'
 import { answerHeaders, sendJson } from '../protocol/answer.ts'
 import { callerOf, steadyCallerOf } from '../protocol/api-response.ts'
 import { refuseConditions } from '../protocol/preconditions.ts'
@@ -19,14 +20,19 @@ import { invalidQuery, type RawQuery } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import { lockQuery, locksQuery, releaseQuery } from './queries.ts'
 
+/** The name of a lock and its holder. */
+const LOCK_BYTES_MAX = limits.keyBytesMax + limits.lock.ownerBytesMax
+
 /** The requests on locks, whether the name came in the path or in `?name=`. */
 export class LockRequests {
   private readonly services: Services
+  private readonly room: AnswerRoom
   private readonly now: () => number
 
   /** `now`: monotonic milliseconds. */
-  constructor(services: Services, now: () => number) {
+  constructor(services: Services, room: AnswerRoom, now: () => number) {
     this.services = services
+    this.room = room
     this.now = now
   }
 
@@ -91,21 +97,27 @@ export class LockRequests {
     const range = rangeOf(query)
     const options = readOptions(query, reply, [{ access: 'read', range }])
     refuseConditions(request.headers)
-    const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, false)
+    const cursor = query.cursor === null ? null : cursorFromText(query.cursor, 'locks', range, false)
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return
     const page = { after: cursor?.after ?? null, limit: query.limit }
     // Pages may come from different nodes. None is of an older revision than the one before.
     const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
-    const { items, more, context } = await this.services.leases.locks(range, page, { ...options, minRevision })
-    const last = items.at(-1)
-    const { revision } = context
-    const next = more && last !== undefined ? { after: last.name, revision, isRepeatable: false } : null
-    const answer: LocksAnswer = {
-      locks: items.map(({ name, lock }) => viewOf(name, lock)),
-      ...(next === null ? {} : { cursor: cursorText(next, range, false) }),
-    }
-    sendJson(reply, answerHeaders(context), JSON.stringify(answer))
+    const { found, text } = await this.room.write(
+      query.limit * LOCK_BYTES_MAX,
+      { ...options, minRevision },
+      (read) => this.services.leases.locks(range, page, read),
+      ({ items, more, context: { revision } }) => {
+        const last = items.at(-1)
+        const next = more && last !== undefined ? { after: last.name, revision, isRepeatable: false } : null
+        const answer: LocksAnswer = {
+          locks: items.map(({ name, lock }) => viewOf(name, lock)),
+          ...(next === null ? {} : { cursor: cursorText(next, 'locks', range, false) }),
+        }
+        return JSON.stringify(answer)
+      },
+    )
+    sendJson(reply, answerHeaders(found.context), text)
   }
 }
 

@@ -1,3 +1,4 @@
+import type { ReadOptions } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 
@@ -87,6 +88,32 @@ export class AnswerRoom {
       this.waiting.push(waiting)
       this.admit()
     })
+  }
+
+  /**
+   * Makes the text of an answer for which up to `bytes` are read. Room for them is reserved, in turn, once the read is let through: one that waits
+   * for a leader needs none. JSON may take six characters for a byte, so the text has to find room as well. Rejects with `overloaded`.
+   */
+  async write<Found>(
+    bytes: number,
+    options: ReadOptions,
+    read: (options: ReadOptions) => Promise<Found>,
+    textOf: (found: Found) => string,
+  ): Promise<{ readonly found: Found; readonly text: string }> {
+    let reserved: Reserved | null = null
+    const prepare = async (): Promise<void> => {
+      reserved ??= await this.reserveInTurn(bytes, options.timeoutMs)
+    }
+    let found: Found
+    let text: string
+    try {
+      found = await read({ prepare, ...options })
+      text = textOf(found)
+    } finally {
+      ;(reserved as Reserved | null)?.give()
+    }
+    this.check(text.length)
+    return { found, text }
   }
 
   private admit(): void {

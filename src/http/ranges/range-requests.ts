@@ -15,7 +15,7 @@ import { sendProblem } from '../protocol/problem.ts'
 import { invalidQuery, invalidRequest, type RawQuery } from '../protocol/query.ts'
 import { RecordStream } from './record-stream.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
-import type { KeyedRecord, ReadOptions, Scan, Services } from '../../api/services.ts'
+import type { KeyedRecord, ReadOptions, ScanRange, Services } from '../../api/services.ts'
 import { keptForBackups, streamsMax, type StreamSlots } from '../protocol/stream-slots.ts'
 import { refusalOf, tagged } from '../keys/writes.ts'
 import { endOfRead, pastOptions } from '../keys/queries.ts'
@@ -63,48 +63,42 @@ export class RangeRequests {
     reply: FastifyReply,
   ): Promise<FastifyReply> {
     const { reverse, limit } = query
-    const isOver = endOfRead(options, this.now)
-    const cursor = query.cursor === null ? null : cursorFromText(query.cursor, range, reverse)
-    const after = cursor?.after ?? null
-    const scan = await this.services.keys.scan({ ...range, after, reverse }, pageOptions(options, cursor))
-    let release = (): void => {}
-    try {
-      const { items, done, ...found } = await this.firstRecords(scan, limit, isOver)
-      release = found.release
-      const { revision } = scan.context
-      const { isRepeatable } = scan
-      const last = items.at(-1)
-      const next =
-        done || last === undefined ? null : cursorText({ after: last.key, revision, isRepeatable }, range, reverse)
-      const records = items.map(lineFor(query.keysOnly)).join(',')
-      const more = next === null ? '' : `,"cursor":"${next}"`
-      return await sendJson(reply, answerHeaders(scan.context), `{"items":[${records}],"revision":${revision}${more}}`)
-    } finally {
-      release()
-      await scan.close()
-    }
+    const cursor = query.cursor === null ? null : cursorFromText(query.cursor, 'keys', range, reverse)
+    const wanted = { ...range, after: cursor?.after ?? null, reverse }
+    const { found, text } = await this.room.write(
+      limits.listBytesMax,
+      pageOptions(options, cursor),
+      (read) => this.firstRecords(wanted, limit, read),
+      ({ items, done, context: { revision }, isRepeatable }) => {
+        const last = items.at(-1)
+        const next = done || last === undefined ? null : { after: last.key, revision, isRepeatable }
+        const more = next === null ? '' : `,"cursor":"${cursorText(next, 'keys', range, reverse)}"`
+        return `{"items":[${items.map(lineFor(query.keysOnly)).join(',')}],"revision":${revision}${more}}`
+      },
+    )
+    return sendJson(reply, answerHeaders(found.context), text)
   }
 
-  /** The first piece that holds a record, or the end; with the function that gives back the room that it takes. */
-  private async firstRecords(scan: Scan, limit: number, isOver: () => boolean) {
-    for (;;) {
-      const release = this.room.reserve(limits.listBytesMax)
-      let isFound = false
-      try {
-        const piece = await scan.next(limit, limits.listBytesMax)
-        isFound = piece.items.length > 0 || piece.done
-        if (isFound) return { ...piece, release }
-      } finally {
-        if (!isFound) release()
+  /** The first piece that holds a record, or the end. */
+  private async firstRecords(range: ScanRange, limit: number, options: ReadOptions) {
+    const isOver = endOfRead(options, this.now)
+    const scan = await this.services.keys.scan(range, options)
+    const { context, isRepeatable } = scan
+    try {
+      for (;;) {
+        const { items, done } = await scan.next(limit, limits.listBytesMax)
+        if (items.length > 0 || done) return { items, done, context, isRepeatable }
+        if (isOver()) {
+          throw new RequestError(
+            'read-timeout',
+            'the time was up before a record of that revision was found; allow more with timeout=, or name a smaller range',
+            {},
+            context,
+          )
+        }
       }
-      if (isOver()) {
-        throw new RequestError(
-          'read-timeout',
-          'the time was up before a record of that revision was found; allow more with timeout=, or name a smaller range',
-          {},
-          scan.context,
-        )
-      }
+    } finally {
+      await scan.close()
     }
   }
 

@@ -95,12 +95,11 @@ export class Past implements HistoryAccess {
     })
   }
 
-  /** Reads what `use` wants of the present state, within the time of the read. `onReached` is called once the gate has let the read through. */
-  async read<T>(options: ReadOptions, use: (shown: Shown) => Promise<T>, onReached?: () => void): Promise<T> {
+  /** Reads what `use` wants of the present state, within the time of the read. */
+  async read<T>(options: ReadOptions, use: (shown: Shown) => Promise<T>): Promise<T> {
     const { gate, waits } = this.deps
     const until = waits.until(options)
     const consistency = await gate.reach(options)
-    onReached?.()
     return waits.within(until, async () => {
       const { view, machine } = await this.view(null, options.guard)
       try {
@@ -118,7 +117,7 @@ export class Past implements HistoryAccess {
       const { items, done } = await versionsIn(view, key, page, oldest)
       return { items, done, compactedRevision: oldest, context }
     }
-    return this.read(options, versionsOf, page.onReached)
+    return this.read(options, versionsOf)
   }
 
   async status(options: ReadOptions): Promise<{ status: HistoryStatus; context: VersionPage['context'] }> {

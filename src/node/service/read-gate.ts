@@ -38,6 +38,7 @@ export class ReadGate {
     const given = await (revision === undefined ? this.reachPresent(options) : this.reachRevision(revision, options))
     // From here on the state holds every revocation that the read must know of.
     if (options.guard !== undefined) await this.judge(options, given)
+    if (options.prepare !== undefined) await options.prepare()
     this.passed += 1
     return given
   }
