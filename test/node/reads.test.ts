@@ -515,11 +515,19 @@ t.test('a read that waits for the disk ends when its time is up, or its client l
     'key in the past': (options) => keys.get(key('a'), { ...options, revision: first }),
     page: async (options) => {
       const scan = await keys.scan(range, options)
-      await scan.next(10, 1e6).finally(() => scan.close())
+      try {
+        await scan.next(10, 1e6)
+      } finally {
+        await scan.close()
+      }
     },
     count: async (options) => {
       const scan = await keys.scan(range, options)
-      await scan.count(10).finally(() => scan.close())
+      try {
+        await scan.count(10)
+      } finally {
+        await scan.close()
+      }
     },
     versions: (options) => history.versions(key('a'), { before: null, limit: 10, bytesMax: 1e6 }, options),
     lease: (options) => leases.get(7, page, options),

@@ -51,16 +51,16 @@ export class StoreWaits {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { until, isOver: false, giveUp: () => reject(tooLate()) }
       this.underWay += 1
-      const done = (): boolean => {
+      const leave = (): boolean => {
         this.underWay -= 1
         const { isOver } = waiting
         waiting.isOver = true
         return isOver
       }
       work().then(
-        (value) => (done() ? discard(value) : resolve(value)),
+        (value) => (leave() ? discard(value) : resolve(value)),
         (error: unknown) => {
-          done()
+          leave()
           reject(toError(error))
         },
       )
