@@ -27,6 +27,8 @@ export const limits = {
   },
   /** Keys that one entry may remove as a range. */
   rangeDeleteKeysMax: 4096,
+  /** How long the deletion of a range in several entries rests between two of them. */
+  rangeDeleteRestMsMax: 400,
   /**
    * Transactions. What the records that one names or lists may have in bytes together, and how many bytes of records one of its lists gives.
    * Results depend on these two: the same on every node, changed only with the format.

@@ -1,3 +1,4 @@
+import './source-positions.ts'
 import { once } from 'node:events'
 import { fstatSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'

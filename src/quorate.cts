@@ -3,5 +3,4 @@
 // libuv reads UV_THREADPOOL_SIZE once, when the first task reaches its pool, and loading an ES module is such
 // a task: the variable must be set from CommonJS, before anything is imported.
 process.env['UV_THREADPOOL_SIZE'] ??= '8'
-process.setSourceMapsEnabled(true)
 void import('./main.ts')

@@ -39,7 +39,7 @@ export class DevProcess {
       ['--log-format', 'text'],
       options.flags,
     ].flat()
-    this.child = spawn(process.execPath, ['--enable-source-maps', program, 'serve', ...flags], {
+    this.child = spawn(process.execPath, [program, 'serve', ...flags], {
       // The IPC channel tells the node when this process is gone. A process group of its own keeps Ctrl-C away from the node:
       // this process stops the nodes, and a second signal would make them leave without handing over leadership.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

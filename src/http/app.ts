@@ -17,6 +17,7 @@ import { registerDashboard } from './dashboard.ts'
 import { registerDocumentationRoutes, registerOpenapi } from './openapi.ts'
 import { Overload } from './overload.ts'
 import { keepQueryText } from './protocol/query.ts'
+import { compilersFactory } from './protocol/validators.ts'
 import { registerClusterRoutes } from './cluster/routes.ts'
 import { takeJsonBodies } from './protocol/json.ts'
 import { HistoryRequests } from './history/history-requests.ts'
@@ -126,6 +127,7 @@ export function buildApp(options: AppOptions, services: Services): FastifyInstan
     trustProxy: false,
     routerOptions: { maxParamLength: limits.keyBytesMax, querystringParser: keepQueryText },
     ajv: { customOptions: validatorOptions },
+    schemaController: { compilersFactory },
   })
   app.addHook('preClose', async () => {
     for (const end of ends) end()

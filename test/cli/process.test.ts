@@ -725,3 +725,22 @@ t.test('nodes are told from other processes, and those of other networks are lef
     ],
   )
 })
+
+t.test('stack traces name the lines of the sources', async (t) => {
+  const built = new URL('../../dist/', import.meta.url).href
+  const source = readFileSync(fileURLToPath(new URL('../../src/lib/assert.ts', import.meta.url)), 'utf8').split('\n')
+  const program = `
+    import '${built}source-positions.js'
+    import { assert } from '${built}lib/assert.js'
+    try { assert(false, 'it is so') } catch (error) { console.log(error.stack) }
+    console.log(Object.assign(new Error('x'), { toString: null }).stack)
+    console.log([].concat(new Error('no map')).map((error) => error.stack)[0])`
+  const { ended } = spawned(t, [process.execPath, '--input-type=module', '--eval', program])
+  const { out, err, code } = await ended
+  t.equal(code, 0, err)
+  const [first = '', second = ''] = out.split('\n')
+  t.match(first, /it is so$/)
+  const place = /^ {4}at assert \((.*)\/src\/lib\/assert\.ts:(\d+):(\d+)\)$/.exec(second)
+  t.equal(source[Number(place?.[2]) - 1]?.trim(), 'if (!condition) throw new InvariantError(invariant)', second)
+  t.match(out, /no map\n {4}at .*\[eval1\]:/, 'what has no map is shown as it is')
+})

@@ -690,6 +690,18 @@ t.test('a range of more keys than one change may remove', async (t) => {
     t.match(await remove('&chunked=true'), { code: 'outcome-unknown', ambiguous: true, deleted: undefined })
   })
 
+  await t.test('it leaves others as much time as each of its changes takes', async (t) => {
+    const { keys, remove } = await open()
+    const begun: number[] = []
+    keys.beforeExecute = async () => {
+      begun.push(performance.now())
+      await new Promise((resolve) => void setTimeout(resolve, 60))
+    }
+    t.match(await remove('&chunked=true'), { chunks: 3 })
+    const [first = 0, second = 0, third = 0] = begun
+    t.ok(second - first > 110 && third - second > 110, `they began at ${begun.join(', ')}`)
+  })
+
   await t.test('the time of the request is for all of its changes', async (t) => {
     let now = 0
     const { keys, remove } = await open({ now: () => now })

@@ -103,10 +103,10 @@ t.test('pages are read in turn, and refused when their text has no room', async 
     await prepare?.()
     return 'x'
   }
-  t.match(await room.write(4, options, read, (found) => found.repeat(3)), { found: 'x', text: 'xxx' })
+  t.match(await room.compose(4, options, read, (found) => found.repeat(3)), { found: 'x', text: 'xxx' })
   room.check(10)
   await t.rejects(
-    room.write(
+    room.compose(
       4,
       options,
       () => Promise.reject(new TypeError('no')),
@@ -116,10 +116,10 @@ t.test('pages are read in turn, and refused when their text has no room', async 
   )
   room.take(5)
   await t.rejects(
-    room.write(4, options, read, (found) => found.repeat(6)),
+    room.compose(4, options, read, (found) => found.repeat(6)),
     { code: 'overloaded' },
   )
-  t.match(await room.write(4, options, read, (found) => found.repeat(5)), { text: 'xxxxx' })
+  t.match(await room.compose(4, options, read, (found) => found.repeat(5)), { text: 'xxxxx' })
   room.check(5)
 
   // There is room for one page.

@@ -39,7 +39,7 @@ export class HistoryRequests {
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return reply
     const part = { before: cursor?.revision ?? null, limit, bytesMax: limits.listBytesMax }
-    const { found, text } = await this.room.write(
+    const { found, text } = await this.room.compose(
       limits.listBytesMax,
       options,
       (read) => this.services.history.versions(key, part, read),

@@ -100,7 +100,7 @@ export class LeaseRequests {
     const after = query.cursor === null ? null : keyFromCursor(query.cursor)
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
     const { access } = request
-    const { found, text } = await this.room.write(
+    const { found, text } = await this.room.compose(
       limit * limits.keyBytesMax,
       options,
       (read) => this.readableOf(id, { after, limit }, read, access),
@@ -143,7 +143,7 @@ export class LeaseRequests {
     refuseConditions(request.headers)
     const { redirect, consistency, limit, cursor } = query
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
-    const { found, text } = await this.room.write(
+    const { found, text } = await this.room.compose(
       limit * limits.keyBytesMax,
       options,
       (read) => this.services.leases.list({ after: cursor, limit }, read),

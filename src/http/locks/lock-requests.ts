@@ -103,7 +103,7 @@ export class LockRequests {
     const page = { after: cursor?.after ?? null, limit: query.limit }
     // Pages may come from different nodes. None is of an older revision than the one before.
     const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
-    const { found, text } = await this.room.write(
+    const { found, text } = await this.room.compose(
       query.limit * LOCK_BYTES_MAX,
       { ...options, minRevision },
       (read) => this.services.leases.locks(range, page, read),

@@ -94,7 +94,7 @@ export class AnswerRoom {
    * Makes the text of an answer for which up to `bytes` are read. Room for them is reserved, in turn, once the read is let through: one that waits
    * for a leader needs none. JSON may take six characters for a byte, so the text has to find room as well. Rejects with `overloaded`.
    */
-  async write<Found>(
+  async compose<Found>(
     bytes: number,
     options: ReadOptions,
     read: (options: ReadOptions) => Promise<Found>,

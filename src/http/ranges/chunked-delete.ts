@@ -1,7 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import type { DeleteRangeCommand, Key, ResultOf } from '../../kv/index.ts'
 import { keyToText } from '../../kv/index.ts'
 import { assert } from '../../lib/assert.ts'
 import { RequestError } from '../../lib/errors.ts'
+import { limits } from '../../limits.ts'
 import type { KeyRange } from '../keys/key-range.ts'
 import type { AnswerContext, Caller, KeyValueAccess } from '../../api/services.ts'
 import { refusalOf, taggedStep, type Asker } from '../keys/writes.ts'
@@ -24,7 +26,8 @@ export interface ChunkedDeleteOptions {
 /**
  * Deletes a range of any size as several entries, one after the other. Each entry is atomic and removes the first keys that are
  * left. The next one starts where it ended, so no step scans the keys that earlier steps removed. A key that is written
- * meanwhile in the part that is done stays.
+ * meanwhile in the part that is done stays. Between two of them it rests for as long as the one before took: what others write meanwhile waits for
+ * each of them.
  *
  * A failure says what was deleted before it.
  */
@@ -49,7 +52,8 @@ export class ChunkedDelete {
     const deadline = this.now() + this.options.timeoutMs
     let { start } = this.options.range
     for (;;) {
-      const { result, context } = await this.step(start, deadline - this.now())
+      const begunAt = this.now()
+      const { result, context } = await this.step(start, deadline - begunAt)
       this.revision = result.revision
       this.deleted += result.deleted
       this.chunks += 1
@@ -57,6 +61,8 @@ export class ChunkedDelete {
       const { revision, deleted, chunks } = this
       if (result.next === null) return { revision, deleted, chunks, context }
       start = result.next
+      const endedAt = this.now()
+      await pause(Math.min(endedAt - begunAt, limits.rangeDeleteRestMsMax, Math.max(0, deadline - endedAt)))
     }
   }
 

@@ -65,7 +65,7 @@ export class RangeRequests {
     const { reverse, limit } = query
     const cursor = query.cursor === null ? null : cursorFromText(query.cursor, 'keys', range, reverse)
     const wanted = { ...range, after: cursor?.after ?? null, reverse }
-    const { found, text } = await this.room.write(
+    const { found, text } = await this.room.compose(
       limits.listBytesMax,
       pageOptions(options, cursor),
       (read) => this.firstRecords(wanted, limit, read),
