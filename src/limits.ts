@@ -162,6 +162,8 @@ export const limits = {
   countBytesMax: 1024 * 1024,
   /** Bytes of values in one page of a listing. The page ends when they are exceeded, but holds at least one record. */
   listBytesMax: 8 * 1024 * 1024,
+  /** What stands beside the key and the value of a record in JSON: names and numbers. */
+  recordMembersBytesMax: 256,
   /** Reading a past revision: rows and bytes of one read of the store, and how many such reads one piece of a listing takes. */
   past: { rowsMax: 128, bytesMax: 256 * 1024, readsMax: 16 },
   requestTimeoutMsDefault: 10_000,
@@ -339,7 +341,7 @@ export const limits = {
   writeWaitMsMax: 500,
   writesFewMax: 64,
   writesFewBytesMax: 1024 * 1024,
-  /** Reads that wait for the leader, for a revision or for an entry to be applied. */
+  /** Reads that wait for the leader, for a revision or for an entry to be applied; and what reads have asked the disk for. */
   pendingReadsMax: 65_536,
   /**
    * What a leader remembers of forwarded batches under one ballot: the decisions on this many batches of this many origins; of

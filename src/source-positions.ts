@@ -14,21 +14,32 @@ Error.prepareStackTrace = (error, sites) => [textOf(error), ...sites.map((site) 
 
 function textOf(error: Error): string {
   try {
-    return String(error)
+    return Error.prototype.toString.call(error)
   } catch {
     return 'Error'
   }
 }
 
+/** Whatever is wrong with a map, a trace is shown: the site as V8 writes it. */
 function lineOf(site: NodeJS.CallSite): string {
   const text = String(site)
-  const module = site.getFileName()
+  try {
+    return withSource(text, site)
+  } catch {
+    return text
+  }
+}
+
+function withSource(text: string, site: NodeJS.CallSite): string {
+  // There is none, whatever the types say, for code that was made of a text.
+  const module: unknown = site.getFileName()
   const [line, column] = [site.getLineNumber(), site.getColumnNumber()]
-  if (module === null || line === null || column === null || !module.startsWith('file:')) return text
-  const origin = mapOf(module)?.findOrigin(line, column)
-  if (origin === undefined || !('fileName' in origin) || origin.fileName === undefined) return text
-  const source = fileURLToPath(new URL(origin.fileName, module))
-  return text.replace(`${module}:${line}:${column}`, `${source}:${origin.lineNumber}:${origin.columnNumber}`)
+  if (typeof module !== 'string' || !module.startsWith('file:') || line === null || column === null) return text
+  const origin = mapOf(module)?.findEntry(line - 1, column - 1)
+  if (origin === undefined || !('originalSource' in origin)) return text
+  const source = fileURLToPath(new URL(origin.originalSource, module))
+  const place = `${source}:${origin.originalLine + 1}:${origin.originalColumn + 1}`
+  return text.replace(`${module}:${line}:${column}`, () => place)
 }
 
 function mapOf(module: string): SourceMap | null {
@@ -40,7 +51,7 @@ function mapOf(module: string): SourceMap | null {
   return map
 }
 
-/** A trace is shown even when its maps are not there. */
+/** Not every module has one. */
 function readMap(module: string): SourceMap | null {
   try {
     return new SourceMap(JSON.parse(readFileSync(new URL(`${module}.map`), 'utf8')) as SourceMapPayload)

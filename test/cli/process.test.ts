@@ -734,7 +734,8 @@ t.test('stack traces name the lines of the sources', async (t) => {
     import { assert } from '${built}lib/assert.js'
     try { assert(false, 'it is so') } catch (error) { console.log(error.stack) }
     console.log(Object.assign(new Error('x'), { toString: null }).stack)
-    console.log([].concat(new Error('no map')).map((error) => error.stack)[0])`
+    console.log(new Error('no map').stack)
+    try { new Function('throw new Error("made of a text")')() } catch (error) { console.log(error.stack) }`
   const { ended } = spawned(t, [process.execPath, '--input-type=module', '--eval', program])
   const { out, err, code } = await ended
   t.equal(code, 0, err)
@@ -743,4 +744,5 @@ t.test('stack traces name the lines of the sources', async (t) => {
   const place = /^ {4}at assert \((.*)\/src\/lib\/assert\.ts:(\d+):(\d+)\)$/.exec(second)
   t.equal(source[Number(place?.[2]) - 1]?.trim(), 'if (!condition) throw new InvariantError(invariant)', second)
   t.match(out, /no map\n {4}at .*\[eval1\]:/, 'what has no map is shown as it is')
+  t.match(out, /made of a text\n {4}at eval \(eval at /)
 })

@@ -93,7 +93,7 @@ t.test('what the answers of writes may hold is reserved in turn, before they are
   t.equal(most, 1, 'two of them could hold more than there is room for')
 })
 
-t.test('pages are read in turn, and refused when their text has no room', async (t) => {
+t.test('pages are read in turn, and refused only when their text is larger than what was reserved', async (t) => {
   const room = new AnswerRoom(10)
   const options = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null, timeoutMs: 1_000 } as const
   const read = async ({ prepare }: ReadOptions): Promise<string> => {
@@ -103,33 +103,57 @@ t.test('pages are read in turn, and refused when their text has no room', async 
     await prepare?.()
     return 'x'
   }
-  t.match(await room.compose(4, options, read, (found) => found.repeat(3)), { found: 'x', text: 'xxx' })
+  const page = async (times: number): Promise<string> => {
+    let sent = ''
+    const send = (_: string, text: string): void => {
+      t.throws(() => room.check(7), { code: 'overloaded' }, 'up to the moment when it is counted as an answer')
+      sent = text
+    }
+    await room.page({ bytesMax: 4, options, read, textOf: (found) => found.repeat(times), send })
+    return sent
+  }
+  t.equal(await page(3), 'xxx')
   room.check(10)
-  await t.rejects(
-    room.compose(
-      4,
-      options,
-      () => Promise.reject(new TypeError('no')),
-      () => '',
-    ),
-    { message: 'no' },
-  )
+  const failing = { bytesMax: 4, options, textOf: () => '', send: () => t.fail('nothing is sent') }
+  await t.rejects(room.page({ ...failing, read: () => Promise.reject(new TypeError('no')) }), { message: 'no' })
   room.take(5)
-  await t.rejects(
-    room.compose(4, options, read, (found) => found.repeat(6)),
-    { code: 'overloaded' },
-  )
-  t.match(await room.compose(4, options, read, (found) => found.repeat(5)), { text: 'xxxxx' })
+  await t.rejects(page(6), { code: 'overloaded' })
+  t.equal(await page(5), 'xxxxx')
+  t.equal(await page(4), 'xxxx')
   room.check(5)
 
-  // There is room for one page.
-  const api = await serve(t, { answerBytesMax: 12 * 1024 * 1024 })
-  for (let i = 0; i < 3; i++) await api.exchange(head(`PUT /kv/key-${i} HTTP/1.1`, host, last, 'Content-Length: 0'))
-  api.services.keys.beforePiece = () => new Promise((resolve) => void setTimeout(resolve, 5))
-  const pages = await Promise.all(
-    Array.from({ length: 20 }, () => api.exchange(head('GET /kv?limit=2 HTTP/1.1', host, last))),
-  )
-  t.same([...new Set(pages.map(({ status }) => status))], [200])
+  // There is room for one page, and for nothing beside it.
+  for (const answerBytesMax of [limits.listBytesMax + 2 * limits.recordMembersBytesMax, 12 * 1024 * 1024]) {
+    const api = await serve(t, { answerBytesMax })
+    for (let i = 0; i < 3; i++) await api.exchange(head(`PUT /kv/key-${i} HTTP/1.1`, host, last, 'Content-Length: 0'))
+    api.services.keys.beforePiece = () => new Promise((resolve) => void setTimeout(resolve, 5))
+    const pages = await Promise.all(
+      Array.from({ length: 20 }, () => api.exchange(head('GET /kv?limit=2 HTTP/1.1', host, last))),
+    )
+    t.same([...new Set(pages.map(({ status }) => status))], [200])
+  }
+})
+
+t.test('an answer that has left makes room for those who wait for it', async (t) => {
+  const megabytes = 1024 * 1024
+  const api = await serve(t, { answerBytesMax: 17 * megabytes })
+  const { keys } = api.services
+  const value = Buffer.alloc(16 * megabytes, 'x')
+  keys.store.plant('large' as Key, { createRevision: 1, modRevision: 1, version: 1, lease: 0, value })
+  const reader = api.connection()
+  reader.socket.pause()
+  reader.send(head('GET /kv/large HTTP/1.1', host, last))
+  const isFull = async (): Promise<boolean> =>
+    (await api.exchange(head('GET /kv/large HTTP/1.1', host, last))).status === 429
+  const deadline = Date.now() + 10_000
+  while (!(await isFull())) if (Date.now() > deadline) throw new Error('the answer takes no room')
+  let reached = (): void => undefined
+  const asked = new Promise<void>((resolve) => (reached = resolve))
+  keys.beforePrepare = () => reached()
+  const page = api.exchange(head('GET /kv?limit=1&keysOnly=true HTTP/1.1', host, last))
+  await asked
+  reader.socket.resume()
+  t.equal((await page).status, 200)
 })
 
 t.test('a body takes the memory that its bytes take, however small its pieces are', async (t) => {

@@ -56,6 +56,8 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
   onExecuted: () => void = () => {}
   /** Runs before a read is answered. */
   beforeGet: () => Promise<void> = async () => {}
+  /** Runs before a scan asks for room. */
+  beforePrepare = (): void => undefined
   /** Runs before a page of versions is read, for what a real node waits for. */
   beforeVersions: () => Promise<void> = async () => {}
   /** Runs before each piece of a scan. */
@@ -111,6 +113,7 @@ export class MemoryKeys implements KeyValueAccess, HistoryAccess {
 
   async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
     this.begin(options)
+    this.beforePrepare()
     await options.prepare?.()
     const items = this.select(range, options)
     this.openScans += 1

@@ -39,19 +39,20 @@ export class HistoryRequests {
     const redirects = query.redirect && query.consistency !== 'stale'
     if (redirects && redirectToLeader(this.services.cluster, request, reply)) return reply
     const part = { before: cursor?.revision ?? null, limit, bytesMax: limits.listBytesMax }
-    const { found, text } = await this.room.compose(
-      limits.listBytesMax,
+    await this.room.page({
+      bytesMax: limits.listBytesMax + limit * limits.recordMembersBytesMax,
       options,
-      (read) => this.services.history.versions(key, part, read),
-      ({ items, done, compactedRevision, context }) => {
+      read: (given) => this.services.history.versions(key, part, given),
+      textOf: ({ items, done, compactedRevision, context }) => {
         const last = items.at(-1)
         const next = done || last === undefined ? null : { after: key, revision: last.revision, isRepeatable: true }
         const more = next === null ? '' : `,"cursor":"${cursorText(next, 'versions', range, true)}"`
         const versions = items.map((one) => versionJson(key, one, keysOnly)).join(',')
         return `{"items":[${versions}],"revision":${context.revision},"compactRevision":${compactedRevision}${more}}`
       },
-    )
-    return sendJson(reply, answerHeaders(found.context), text)
+      send: ({ context }, text) => sendJson(reply, answerHeaders(context), text),
+    })
+    return reply
   }
 
   async show(text: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {

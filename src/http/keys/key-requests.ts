@@ -63,7 +63,7 @@ export class KeyRequests {
     const headers = recordHeaders(record, context)
     if (negotiate(request.headers.accept, [BYTES_TYPE, 'application/json']) === 'application/json') {
       const text = recordJson(key, record)
-      this.room.check(text.length)
+      this.room.check(Buffer.byteLength(text))
       sendJson(reply, headers, text)
       return
     }

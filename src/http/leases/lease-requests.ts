@@ -100,15 +100,13 @@ export class LeaseRequests {
     const after = query.cursor === null ? null : keyFromCursor(query.cursor)
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
     const { access } = request
-    const { found, text } = await this.room.compose(
-      limit * limits.keyBytesMax,
-      options,
-      (read) => this.readableOf(id, { after, limit }, read, access),
-      ({ lease }) => (lease === null ? '' : JSON.stringify(statusOf(lease, access))),
-    )
-    const headers = answerHeaders(found.context)
-    if (found.lease === null) sendProblem(reply.headers(headers), leaseNotFound(id))
-    else sendJson(reply, headers, text)
+    // How long the lease lasts is asked of the leader, so no room is reserved: its keys are few bytes beside those of records.
+    const { lease, context } = await this.readableOf(id, { after, limit }, options, access)
+    const headers = answerHeaders(context)
+    if (lease === null) return void sendProblem(reply.headers(headers), leaseNotFound(id))
+    const text = JSON.stringify(statusOf(lease, access))
+    this.room.check(Buffer.byteLength(text))
+    sendJson(reply, headers, text)
   }
 
   /** The lease, with those of its keys that the client may read: the first page that has any. */
@@ -143,11 +141,11 @@ export class LeaseRequests {
     refuseConditions(request.headers)
     const { redirect, consistency, limit, cursor } = query
     if (redirect && consistency !== 'stale' && redirectToLeader(this.services.cluster, request, reply)) return
-    const { found, text } = await this.room.compose(
-      limit * limits.keyBytesMax,
+    await this.room.page({
+      bytesMax: limit * (limits.keyBytesMax + limits.recordMembersBytesMax),
       options,
-      (read) => this.services.leases.list({ after: cursor, limit }, read),
-      ({ items, more }) => {
+      read: (given) => this.services.leases.list({ after: cursor, limit }, given),
+      textOf: ({ items, more }) => {
         const last = items.at(-1)
         const answer: LeasesAnswer = {
           leases: items.map(({ id, lease }) => viewOf(id, lease, request.access)),
@@ -155,8 +153,8 @@ export class LeaseRequests {
         }
         return JSON.stringify(answer)
       },
-    )
-    sendJson(reply, answerHeaders(found.context), text)
+      send: ({ context }, text) => sendJson(reply, answerHeaders(context), text),
+    })
   }
 }
 

@@ -20,8 +20,8 @@ import { invalidQuery, type RawQuery } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
 import { lockQuery, locksQuery, releaseQuery } from './queries.ts'
 
-/** The name of a lock and its holder. */
-const LOCK_BYTES_MAX = limits.keyBytesMax + limits.lock.ownerBytesMax
+/** The name of a lock, its holder, and what stands between them. */
+const LOCK_BYTES_MAX = limits.keyBytesMax + limits.lock.ownerBytesMax + limits.recordMembersBytesMax
 
 /** The requests on locks, whether the name came in the path or in `?name=`. */
 export class LockRequests {
@@ -103,11 +103,11 @@ export class LockRequests {
     const page = { after: cursor?.after ?? null, limit: query.limit }
     // Pages may come from different nodes. None is of an older revision than the one before.
     const minRevision = cursor === null ? options.minRevision : Math.max(cursor.revision, options.minRevision ?? 0)
-    const { found, text } = await this.room.compose(
-      query.limit * LOCK_BYTES_MAX,
-      { ...options, minRevision },
-      (read) => this.services.leases.locks(range, page, read),
-      ({ items, more, context: { revision } }) => {
+    await this.room.page({
+      bytesMax: query.limit * LOCK_BYTES_MAX,
+      options: { ...options, minRevision },
+      read: (given) => this.services.leases.locks(range, page, given),
+      textOf: ({ items, more, context: { revision } }) => {
         const last = items.at(-1)
         const next = more && last !== undefined ? { after: last.name, revision, isRepeatable: false } : null
         const answer: LocksAnswer = {
@@ -116,8 +116,8 @@ export class LockRequests {
         }
         return JSON.stringify(answer)
       },
-    )
-    sendJson(reply, answerHeaders(found.context), text)
+      send: ({ context }, text) => sendJson(reply, answerHeaders(context), text),
+    })
   }
 }
 

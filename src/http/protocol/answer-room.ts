@@ -10,6 +10,15 @@ export interface Reserved {
   readonly give: () => void
 }
 
+/** An answer that is made of what is read. */
+export interface Page<Found> {
+  readonly bytesMax: number
+  readonly options: ReadOptions
+  readonly read: (options: ReadOptions) => Promise<Found>
+  readonly textOf: (found: Found) => string
+  readonly send: (found: Found, text: string) => unknown
+}
+
 interface Waiting {
   readonly bytes: number
   readonly onRoom: () => void
@@ -91,29 +100,25 @@ export class AnswerRoom {
   }
 
   /**
-   * Makes the text of an answer for which up to `bytes` are read. Room for them is reserved, in turn, once the read is let through: one that waits
-   * for a leader needs none. JSON may take six characters for a byte, so the text has to find room as well. Rejects with `overloaded`.
+   * Makes an answer for which up to `bytesMax` bytes are read, and sends it. Room for them is reserved, in turn, once the read is let through: one that
+   * waits for a leader needs none. They hold it until the answer itself is counted, so that no answer is refused that was made; but JSON may take six
+   * characters for a byte, and more than was reserved needs room as well. Rejects with `overloaded`.
    */
-  async compose<Found>(
-    bytes: number,
-    options: ReadOptions,
-    read: (options: ReadOptions) => Promise<Found>,
-    textOf: (found: Found) => string,
-  ): Promise<{ readonly found: Found; readonly text: string }> {
+  async page<Found>({ bytesMax, options, read, textOf, send }: Page<Found>): Promise<void> {
+    const deadline = performance.now() + options.timeoutMs
     let reserved: Reserved | null = null
     const prepare = async (): Promise<void> => {
-      reserved ??= await this.reserveInTurn(bytes, options.timeoutMs)
+      reserved ??= await this.reserveInTurn(bytesMax, Math.max(1, deadline - performance.now()))
     }
-    let found: Found
-    let text: string
     try {
-      found = await read({ prepare, ...options })
-      text = textOf(found)
+      const found = await read({ prepare, ...options })
+      const text = textOf(found)
+      const beyond = Buffer.byteLength(text) - bytesMax
+      if (beyond > 0) this.check(beyond)
+      send(found, text)
     } finally {
       ;(reserved as Reserved | null)?.give()
     }
-    this.check(text.length)
-    return { found, text }
   }
 
   private admit(): void {

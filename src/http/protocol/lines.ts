@@ -134,7 +134,7 @@ export class Lines {
       handler,
       slow: this.slow,
       counts: this.counts,
-      onHeld: (bytes) => this.room.take(bytes),
+      onHeld: (bytes) => (bytes < 0 ? this.room.give(-bytes) : this.room.take(bytes)),
       hasBodyRoom: (bytes) => this.bodies.fits(bytes),
       takeBody: (bytes) => this.bodies.take(bytes),
       giveBody: (bytes) => this.bodies.give(bytes),

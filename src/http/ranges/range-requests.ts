@@ -65,18 +65,19 @@ export class RangeRequests {
     const { reverse, limit } = query
     const cursor = query.cursor === null ? null : cursorFromText(query.cursor, 'keys', range, reverse)
     const wanted = { ...range, after: cursor?.after ?? null, reverse }
-    const { found, text } = await this.room.compose(
-      limits.listBytesMax,
-      pageOptions(options, cursor),
-      (read) => this.firstRecords(wanted, limit, read),
-      ({ items, done, context: { revision }, isRepeatable }) => {
+    await this.room.page({
+      bytesMax: limits.listBytesMax + limit * limits.recordMembersBytesMax,
+      options: pageOptions(options, cursor),
+      read: (given) => this.firstRecords(wanted, limit, given),
+      textOf: ({ items, done, context: { revision }, isRepeatable }) => {
         const last = items.at(-1)
         const next = done || last === undefined ? null : { after: last.key, revision, isRepeatable }
         const more = next === null ? '' : `,"cursor":"${cursorText(next, 'keys', range, reverse)}"`
         return `{"items":[${items.map(lineFor(query.keysOnly)).join(',')}],"revision":${revision}${more}}`
       },
-    )
-    return sendJson(reply, answerHeaders(found.context), text)
+      send: ({ context }, text) => sendJson(reply, answerHeaders(context), text),
+    })
+    return reply
   }
 
   /** The first piece that holds a record, or the end. */

@@ -22,6 +22,7 @@ import {
   recordRow,
 } from '../../kv/index.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { StateView } from '../../ports/state-store.ts'
 import type { Replica } from '../replica.ts'
 import type { Space } from '../space/space.ts'
 import type { RowFetcher } from '../state/row-fetcher.ts'
@@ -30,7 +31,7 @@ import type { Past } from './past.ts'
 import { RangeScan } from './range-scan.ts'
 import type { ReadGate } from './read-gate.ts'
 import type { Serving } from './serving.ts'
-import { TimedScan, type StoreWaits, type Until } from './store-waits.ts'
+import type { StoreWaits, TimedView } from './store-waits.ts'
 
 export interface KeysDependencies {
   readonly clock: Pick<Clock, 'now'>
@@ -122,36 +123,34 @@ export class Keys implements KeyValueAccess {
       const record = bytes === null ? null : decodeRecord(bytes)
       const { revision } = options
       if (revision === undefined) return { record, context }
-      const then = await waits.within(until, () => past.recordAt(key, { revision, consistency }, record, options.guard))
+      const then = await waits.within(until, () =>
+        past.recordAt(key, { revision, consistency }, record, until, options.guard),
+      )
       return { record: then, context: { ...context, revision } }
     }
   }
 
-  async scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
-    const until = this.deps.waits.until(options)
-    return new TimedScan(await this.open(range, options, until), until, this.deps.waits)
+  scan(range: ScanRange, options: ReadOptions): Promise<Scan> {
+    return this.open(range, options, (view) => view)
   }
 
   walk(range: ScanRange, options: ReadOptions): Promise<Scan> {
-    return this.open(range, options, this.deps.waits.until(options))
+    return this.open(range, options, (view) => view.untimed)
   }
 
-  private async open(range: ScanRange, options: ReadOptions, until: Until): Promise<Scan> {
+  private async open(range: ScanRange, options: ReadOptions, of: (view: TimedView) => StateView): Promise<Scan> {
     const { gate, past, waits } = this.deps
+    const until = waits.until(options)
     const consistency = await gate.reach(options)
     const asked = options.revision === undefined ? null : { revision: options.revision, consistency }
-    const { view, machine } = await waits.within(
-      until,
-      () => past.view(asked, options.guard),
-      (late) => void late.view.close().catch(() => undefined),
-    )
+    const { view, machine } = await past.view(asked, until, options.guard)
     const present = machine?.revision ?? 0
     const revision = options.revision ?? present
     const shown = {
       context: { ...gate.context(consistency), revision },
       isRepeatable: options.revision !== undefined || (machine !== null && isHistoryKept(machine)),
     }
-    return revision < present ? new PastScan(view, range, shown) : new RangeScan(view, range, shown)
+    return revision < present ? new PastScan(of(view), range, shown) : new RangeScan(of(view), range, shown)
   }
 }
 

@@ -16,7 +16,7 @@ import type { StateStore, StateView } from '../../ports/state-store.ts'
 import { metaOf } from '../codec/state-meta.ts'
 import type { Applier } from '../state/applier.ts'
 import type { ReadGate } from './read-gate.ts'
-import type { StoreWaits } from './store-waits.ts'
+import { TimedView, type StoreWaits, type Until } from './store-waits.ts'
 import { Turnstile } from './turnstile.ts'
 import { newestUpTo, versionsBelow } from './versions.ts'
 
@@ -55,10 +55,13 @@ export class Past implements HistoryAccess {
    * A view of the store that can show a state of the past that this node has reached; null: the present. The caller closes it. It may be later
    * than what the gate let through, for example a state that has arrived meanwhile: so `guard` is asked once more.
    */
-  async view(asked: PastState | null, guard?: Guard): Promise<{ view: StateView; machine: MachineState | null }> {
-    const { state, applier } = this.deps
-    await applier.settle()
-    const view = await state.view()
+  async view(
+    asked: PastState | null,
+    until: Until,
+    guard?: Guard,
+  ): Promise<{ view: TimedView; machine: MachineState | null }> {
+    const { applier } = this.deps
+    const view = await this.open(until)
     const machine = (await metaOf(view))?.machine ?? null
     if (asked !== null && machine !== null && asked.revision < oldestRevision(machine)) {
       await view.close()
@@ -74,25 +77,41 @@ export class Past implements HistoryAccess {
     return { view, machine }
   }
 
+  private open(until: Until): Promise<TimedView> {
+    const { state, applier, waits } = this.deps
+    const open = async (): Promise<TimedView> => {
+      await applier.settle()
+      return new TimedView(await state.view(), until, waits)
+    }
+    return waits.within(until, open, (late) => void late.close().catch(() => undefined))
+  }
+
   /**
    * The record of `key` in a state of the past that this node has reached. `current`: the record that it had since. `guard` is asked once more
    * when the store is needed.
    */
-  async recordAt(key: Key, asked: PastState, current: KeyRecord | null, guard?: Guard): Promise<KeyRecord | null> {
+  async recordAt(
+    key: Key,
+    asked: PastState,
+    current: KeyRecord | null,
+    until: Until,
+    guard?: Guard,
+  ): Promise<KeyRecord | null> {
     const { revision } = asked
     const machine = this.deps.applier.machineState
     if (revision < oldestRevision(machine)) throw compacted(asked, machine)
     if (current !== null && current.modRevision <= revision) return current
     // No record since then is old enough, so the answer is among the superseded ones.
-    return this.turnstile.pass(async () => {
-      const { view } = await this.view(asked, guard)
+    const read = async (): Promise<KeyRecord | null> => {
+      const { view } = await this.view(asked, until, guard)
       try {
         const row = await newestUpTo(view, key, revision)
         return row === null || row.length === 0 ? null : decodeRecord(row)
       } finally {
         await view.close()
       }
-    })
+    }
+    return this.deps.waits.within(until, () => this.turnstile.pass(read))
   }
 
   /** Reads what `use` wants of the present state, within the time of the read. */
@@ -100,15 +119,13 @@ export class Past implements HistoryAccess {
     const { gate, waits } = this.deps
     const until = waits.until(options)
     const consistency = await gate.reach(options)
-    return waits.within(until, async () => {
-      const { view, machine } = await this.view(null, options.guard)
-      try {
-        const context = { ...gate.context(consistency), revision: machine?.revision ?? 0 }
-        return await use({ view, machine, context })
-      } finally {
-        await view.close()
-      }
-    })
+    const { view, machine } = await this.view(null, until, options.guard)
+    try {
+      const context = { ...gate.context(consistency), revision: machine?.revision ?? 0 }
+      return await use({ view, machine, context })
+    } finally {
+      await view.close()
+    }
   }
 
   versions(key: Key, page: Page, options: ReadOptions): Promise<VersionPage> {

@@ -1,8 +1,9 @@
-import type { Caller, Scan } from '../../api/services.ts'
+import type { Caller } from '../../api/services.ts'
 import { RequestError } from '../../lib/errors.ts'
 import { toError } from '../../lib/to-error.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { StateRange, StateRow, StateView } from '../../ports/state-store.ts'
 import { Sweep } from '../requests/sweep.ts'
 
 /** How long a read may wait. */
@@ -44,6 +45,7 @@ export class StoreWaits {
 
   /** `discard`: is given what comes when nobody waits for it any more. Rejects with `RequestError`: `read-timeout`, `overloaded`. */
   within<T>(until: Until, work: () => Promise<T>, discard: (late: T) => void = () => undefined): Promise<T> {
+    if (this.isOver(until)) return Promise.reject(tooLate())
     if (this.underWay >= this.workMax)
       return Promise.reject(
         new RequestError('overloaded', 'too many reads are waiting for the disk of this node; try again later'),
@@ -57,7 +59,8 @@ export class StoreWaits {
         waiting.isOver = true
         return isOver
       }
-      work().then(
+      const working = async (): Promise<T> => await work()
+      working().then(
         (value) => (leave() ? discard(value) : resolve(value)),
         (error: unknown) => {
           leave()
@@ -69,13 +72,15 @@ export class StoreWaits {
     })
   }
 
+  private isOver({ deadline, caller }: Until): boolean {
+    return deadline <= this.clock.now() || caller?.isGone === true
+  }
+
   /** Returns whether any read still waits. */
   private sweepOnce(): boolean {
-    const now = this.clock.now()
     this.waiting = this.waiting.filter((waiting) => {
-      const { until, isOver } = waiting
-      if (isOver) return false
-      if (until.deadline > now && until.caller?.isGone !== true) return true
+      if (waiting.isOver) return false
+      if (!this.isOver(waiting.until)) return true
       waiting.isOver = true
       waiting.giveUp()
       return false
@@ -84,43 +89,60 @@ export class StoreWaits {
   }
 }
 
-/** A scan whose pieces come before the end of the read, or not at all. */
-export class TimedScan implements Scan {
-  readonly context: Scan['context']
-  readonly isRepeatable: boolean
-  private readonly scan: Scan
+/** A view for one read: what it gives comes before the end of the read, or not at all. */
+export class TimedView implements StateView {
+  readonly meta: StateView['meta']
+  /** The same view, which gives things whenever they come. */
+  readonly untimed: StateView
   private readonly until: Until
   private readonly waits: StoreWaits
-  /** The piece that the store is working on. A view must not be closed meanwhile. */
-  private piece: Promise<unknown> | null = null
+  /** Calls of the store that are under way. A view is not closed meanwhile. */
+  private calls = 0
+  private isClosing = false
 
-  constructor(scan: Scan, until: Until, waits: StoreWaits) {
-    this.scan = scan
-    this.context = scan.context
-    this.isRepeatable = scan.isRepeatable
+  constructor(view: StateView, until: Until, waits: StoreWaits) {
+    this.meta = view.meta
+    this.untimed = view
     this.until = until
     this.waits = waits
   }
 
-  next(limit: number, bytesMax: number): ReturnType<Scan['next']> {
-    return this.read(() => this.scan.next(limit, bytesMax))
+  getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | null)[]> {
+    return this.call((view) => view.getMany(keys))
   }
 
-  count(limit: number): ReturnType<Scan['count']> {
-    return this.read(() => this.scan.count(limit))
+  scan(range: StateRange): Promise<readonly StateRow[]> {
+    return this.call((view) => view.scan(range))
+  }
+
+  keys(range: StateRange): Promise<readonly Uint8Array[]> {
+    return this.call((view) => view.keys(range))
+  }
+
+  fractionUpTo(key: Uint8Array): Promise<number> {
+    return this.call((view) => view.fractionUpTo(key))
+  }
+
+  sizeBytes(): Promise<number> {
+    return this.call((view) => view.sizeBytes())
   }
 
   /** Nobody has to wait for it while the store is still busy. */
-  async close(): Promise<void> {
-    if (this.piece === null) await this.scan.close()
-    else void this.piece.then(() => this.scan.close()).catch(() => undefined)
+  close(): Promise<void> {
+    if (this.calls === 0) return this.untimed.close()
+    this.isClosing = true
+    return Promise.resolve()
   }
 
-  private read<T>(work: () => Promise<T>): Promise<T> {
-    return this.waits.within(this.until, () => {
-      const piece = work()
-      this.piece = piece.catch(() => undefined)
-      return piece.finally(() => (this.piece = null))
+  private call<T>(ask: (view: StateView) => Promise<T>): Promise<T> {
+    return this.waits.within(this.until, async () => {
+      this.calls += 1
+      try {
+        return await ask(this.untimed)
+      } finally {
+        this.calls -= 1
+        if (this.calls === 0 && this.isClosing) void this.untimed.close().catch(() => undefined)
+      }
     })
   }
 }
