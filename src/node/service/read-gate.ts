@@ -20,6 +20,8 @@ export class ReadGate {
   /** How many reads it has let through. */
   passed = 0
   private readonly deps: ReadGateDependencies
+  /** Null: nothing waits for the end of this turn of the event loop. */
+  private turn: Promise<void> | null = null
 
   constructor(deps: ReadGateDependencies) {
     this.deps = deps
@@ -82,7 +84,10 @@ export class ReadGate {
     const { replica } = this.deps
     const given = options.consistency === 'stale' ? 'stale' : 'linearizable'
     const isGuarded = given === 'linearizable' && options.guard !== undefined && replica.permissions.mustAsk
-    if (revision <= replica.applier.revision && !isGuarded) return given
+    if (revision <= replica.applier.revision && !isGuarded) {
+      await this.endOfTurn()
+      return given
+    }
     if (given === 'stale') await this.waitForRevision({ revision, given }, options.timeoutMs, options.caller ?? null)
     else await replica.reads.barrier(options.timeoutMs, options.caller)
     const current = replica.applier.revision
@@ -94,16 +99,32 @@ export class ReadGate {
   private async confirm(options: ReadOptions): Promise<Consistency> {
     const { replica, clock } = this.deps
     if (options.consistency === 'stale') {
+      await this.endOfTurn()
       if (options.maxStalenessMs !== null) await this.checkStaleness(options.maxStalenessMs, options)
       return 'stale'
     }
     if (options.consistency === 'lease') {
+      await this.endOfTurn()
       const uncountedMs = replica.suspension.look()
       const index = replica.raft.leaseRead(clock.now(), uncountedMs)
       if (index !== null && index <= replica.applier.appliedIndex) return 'lease'
     }
     await replica.reads.barrier(options.timeoutMs, options.caller)
     return 'linearizable'
+  }
+
+  /**
+   * For reads that have nothing to wait for. Answers that leave while the other requests of a turn are still being read bring the next requests one
+   * by one, and each of those then takes the event loop a turn of its own (docs/internals/performance.md).
+   */
+  private endOfTurn(): Promise<void> {
+    this.turn ??= new Promise((resolve) => {
+      this.deps.clock.nextTurn(() => {
+        this.turn = null
+        resolve()
+      })
+    })
+    return this.turn
   }
 
   private async checkStaleness(maxMs: number, options: ReadOptions): Promise<void> {
