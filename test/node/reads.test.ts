@@ -584,3 +584,25 @@ t.test(
     t.same(discarded, [7])
   },
 )
+
+t.test('reads that have nothing to wait for are answered together, at the end of their turn', async (t) => {
+  const { c, leader } = await formed(t)
+  await c.on(leader).keepHistory()
+  const revision = revisionOf(await c.on(leader).put('a', '1'))
+  await c.pass(100)
+  for (const options of [{ consistency: 'stale' }, { consistency: 'lease' }, { revision }] as const) {
+    const events: string[] = []
+    const read = async (): Promise<void> => {
+      await c.on(leader).get('a', options)
+      events.push('answer')
+    }
+    const ended = new Promise<void>((resolve) => {
+      c.clock.nextTurn(() => {
+        events.push('turn')
+        resolve()
+      })
+    })
+    await Promise.all([read(), read(), ended])
+    t.same(events, ['turn', 'answer', 'answer'], JSON.stringify(options))
+  }
+})
