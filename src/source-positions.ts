@@ -22,7 +22,8 @@ function textOf(error: Error): string {
 
 /** Whatever is wrong with a map, a trace is shown: the site as V8 writes it. */
 function lineOf(site: NodeJS.CallSite): string {
-  const text = String(site)
+  // What V8 writes; the types do not know it.
+  const text = (site as { toString(): string }).toString()
   try {
     return withSource(text, site)
   } catch {
