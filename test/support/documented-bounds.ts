@@ -95,6 +95,7 @@ export const boundsTables: readonly BoundsTable[] = [
         `${bounds.writeWaitMsMax} ms, beyond ${bounds.writesFewMax} writes or ${mib(bounds.writesFewBytesMax)} of them`,
       'reads that wait for the leader, a revision or an entry to be applied': ({ pendingReadsMax }) =>
         number(pendingReadsMax),
+      'what reads have asked the disk for and not received': ({ pendingReadsMax }) => number(pendingReadsMax),
       'requests about the cluster that wait for the leader, or that a leader does': (bounds) =>
         `${number(bounds.controlCallsMax)}, ${number(bounds.controlWorkMax)}`,
     },
@@ -146,6 +147,7 @@ export const boundsInWords: Readonly<Record<string, readonly Told[]>> = {
     ({ httpRefusedRestMs }) => `the connection is not read for ${httpRefusedRestMs} ms, and for up to a second`,
   ],
   'docs/OPERATIONS.md': [
+    ({ rangeDeleteRestMsMax }) => `for as long as the one before took, ${seconds(rangeDeleteRestMsMax)} at most`,
     ({ nodeIdMax }) => `a whole number from 1 to ${nodeIdMax}`,
     ({ httpStreamsMax, httpStreamsBytesMax }) =>
       `${httpStreamsMax} at once, fewer with large values: about four values each, at most ${mib(httpStreamsBytesMax)} in all`,
@@ -177,6 +179,7 @@ export const untold: readonly string[] = [
   'importBytesInFlightMax',
   'importChunksInFlightMax',
   'importsBytesMax',
+  'recordMembersBytesMax',
   'skippedBodyBytesMax',
   'streamBytesMax',
   'streamRecordsMax',
