@@ -162,7 +162,7 @@ export const limits = {
   countBytesMax: 1024 * 1024,
   /** Bytes of values in one page of a listing. The page ends when they are exceeded, but holds at least one record. */
   listBytesMax: 8 * 1024 * 1024,
-  /** What stands beside the key and the value of a record in JSON: names and numbers. */
+  /** Bytes of a record in JSON besides its key and its value: the names and numbers of its members. */
   recordMembersBytesMax: 256,
   /** Reading a past revision: rows and bytes of one read of the store, and how many such reads one piece of a listing takes. */
   past: { rowsMax: 128, bytesMax: 256 * 1024, readsMax: 16 },

@@ -22,7 +22,7 @@ function textOf(error: Error): string {
 
 /** Whatever is wrong with a map, a trace is shown: the site as V8 writes it. */
 function lineOf(site: NodeJS.CallSite): string {
-  // What V8 writes; the types do not know it.
+  // The line as V8 writes it. The type of a call site lacks `toString`.
   const text = (site as { toString(): string }).toString()
   try {
     return withSource(text, site)

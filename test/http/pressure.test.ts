@@ -128,13 +128,13 @@ t.test('pages are read in turn, and refused only when their text is larger than 
     for (let i = 0; i < 3; i++) await api.exchange(head(`PUT /kv/key-${i} HTTP/1.1`, host, last, 'Content-Length: 0'))
     api.services.keys.beforePiece = () => new Promise((resolve) => void setTimeout(resolve, 5))
     const pages = await Promise.all(
-      Array.from({ length: 20 }, () => api.exchange(head('GET /kv?limit=2 HTTP/1.1', host, last))),
+      Array.from({ length: 6 }, () => api.exchange(head('GET /kv?limit=2 HTTP/1.1', host, last))),
     )
     t.same([...new Set(pages.map(({ status }) => status))], [200])
   }
 })
 
-t.test('an answer that has left makes room for those who wait for it', async (t) => {
+t.test('an answer that is no longer in memory makes room for those who wait for it', async (t) => {
   const megabytes = 1024 * 1024
   const api = await serve(t, { answerBytesMax: 17 * megabytes })
   const { keys } = api.services
@@ -152,7 +152,7 @@ t.test('an answer that has left makes room for those who wait for it', async (t)
   keys.beforePrepare = () => reached()
   const page = api.exchange(head('GET /kv?limit=1&keysOnly=true HTTP/1.1', host, last))
   await asked
-  reader.socket.resume()
+  reader.socket.destroy()
   t.equal((await page).status, 200)
 })
 

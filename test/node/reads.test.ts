@@ -497,7 +497,7 @@ t.test('a read that waits for the disk ends when its time is up, or its client l
   await c.on(1).keepHistory()
   const first = revisionOf(await c.on(1).put('a', '1'))
   await c.on(1).put('a', '2')
-  // What was written last may still be in memory.
+  // The rows of the last writes may still be in memory.
   for (let i = 0; i < 50; i++) await c.on(1).put(`other-${i}`, 'value')
   await c.on(1).execute({ type: 'lease-grant', id: 7, ttlMs: 600_000, idempotency: null })
   await c.at(1).node.replica.applier.settle()
@@ -510,7 +510,7 @@ t.test('a read that waits for the disk ends when its time is up, or its client l
 
   const opened = { consistency: 'linearizable', minRevision: null, maxStalenessMs: null } as const
   const all: Record<string, (options: ReadOptions) => Promise<unknown>> = {
-    // What was read once may be in memory afterwards.
+    // A row that was read may be in memory afterwards, so each read is of another key.
     key: (options) => keys.get(key(`other-${(asked += 1)}`), options),
     'key in the past': (options) => keys.get(key('a'), { ...options, revision: first }),
     page: async (options) => {

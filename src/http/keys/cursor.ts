@@ -20,7 +20,7 @@ const CHECK_AT = 1
 const REVISION_AT = 5
 const KEY_AT = 13
 
-/** What a listing shows of a range. */
+/** The things that a listing can show of a range. */
 export type Listed = 'keys' | 'versions' | 'locks'
 
 /** Ties a cursor to what is listed, its range and direction. */

@@ -60,15 +60,15 @@ export class AnswerRoom {
     return this.taken <= this.bytesMax ? null : this.fullError()
   }
 
-  /** Reserves room for an answer that is about to be made. Returns the function that gives the room back; call it once. */
-  reserve(bytes: number): () => void {
+  /** Returns the function that gives the room back; to be called once. */
+  private reserve(bytes: number): () => void {
     this.check(bytes)
     this.take(bytes)
     return () => this.give(bytes)
   }
 
   /**
-   * The same, in turn with others who wait for room: for an answer whose size is not known, but only how large it may become. Rejects with
+   * Reserves room, in turn with others who wait for it, for an answer whose size is not known, but only how large it may become. Rejects with
    * `overloaded` when there is none soon. `timeoutMs`: how long the request may take.
    */
   async reserveInTurn(bytes: number, timeoutMs: number): Promise<Reserved> {
@@ -106,9 +106,9 @@ export class AnswerRoom {
    */
   async page<Found>({ bytesMax, options, read, textOf, send }: Page<Found>): Promise<void> {
     const deadline = performance.now() + options.timeoutMs
-    let reserved: Reserved | null = null
+    const held: { room: Reserved | null } = { room: null }
     const prepare = async (): Promise<void> => {
-      reserved ??= await this.reserveInTurn(bytesMax, Math.max(1, deadline - performance.now()))
+      held.room ??= await this.reserveInTurn(bytesMax, Math.max(1, deadline - performance.now()))
     }
     try {
       const found = await read({ prepare, ...options })
@@ -117,7 +117,7 @@ export class AnswerRoom {
       if (beyond > 0) this.check(beyond)
       send(found, text)
     } finally {
-      ;(reserved as Reserved | null)?.give()
+      held.room?.give()
     }
   }
 

@@ -23,5 +23,5 @@ const buildValidator: BuildCompilerFromPool = (schemas, options) => {
   }
 }
 
-/** What Fastify makes of schemas. No route has one for its answers. */
+/** Makes validators and serializers of schemas, for Fastify. No route has a schema for its answers. */
 export const compilersFactory = { buildValidator, buildSerializer: () => () => JSON.stringify }

@@ -123,9 +123,7 @@ export class Keys implements KeyValueAccess {
       const record = bytes === null ? null : decodeRecord(bytes)
       const { revision } = options
       if (revision === undefined) return { record, context }
-      const then = await waits.within(until, () =>
-        past.recordAt(key, { revision, consistency }, record, until, options.guard),
-      )
+      const then = await past.recordAt(key, { revision, consistency }, record, until, options.guard)
       return { record: then, context: { ...context, revision } }
     }
   }
