@@ -15,6 +15,11 @@ export type Condition =
 export interface IdempotencyTag {
   readonly key: string
   readonly fingerprint: number
+  /**
+   * The fingerprint that the same request gets on a node that sees the cluster at another level. No part of the entry: what is not answered
+   * under the one is asked for under the other.
+   */
+  readonly otherFingerprint?: () => number
 }
 
 /** The token of a command that the node itself wants: no client can have it. */

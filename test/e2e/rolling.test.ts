@@ -72,8 +72,8 @@ async function upgrade(t: Test, earlier: EarlierVersion): Promise<void> {
     await node.start()
     await cluster.untilReady()
     await load.untilWritten(50)
-    if (node === leader) continue
     t.same((await once(node)).json(), revision, 'a retry through a newer build gets the first answer')
+    if (node === leader) continue
     const early = await perishable(node)
     if (earlier.level >= LEASES_LEVEL) t.equal(early.status, 200, early.summary)
     else t.match(early.problem, { code: 'feature-unavailable' }, 'a member that does not know it holds it back')
@@ -83,6 +83,8 @@ async function upgrade(t: Test, earlier: EarlierVersion): Promise<void> {
     if (status === 200) return true
     throw new Error(summary)
   })
+  for (const node of cluster.nodes)
+    t.same((await once(node)).json(), revision, 'also when the level has been raised since')
   await expectUnbroken(t, load, cluster.nodes, ['refused', 'broken'])
   const { digests } = await cluster.untilEqual()
   t.equal(new Set(digests).size, 1, 'equal digests')

@@ -10,17 +10,20 @@ const accounts = ['bank/__proto__', 'bank/🔑', 'bank//c', `bank/${'d'.repeat(4
 const startAmount = 1000
 const retryable = new Set([429, 503, 504])
 
-/** Sends until there is an answer that settles it, to one node after the other: the name makes sure that it is done once. */
+/**
+ * Sends until there is an answer that settles it, to one node after the other: the name makes sure that it is done once. An answer after which
+ * nobody would repeat it settles it as well, and fails the test.
+ */
 async function settle(nodes: readonly NodeProcess[], name: string, body: TransactionBody): Promise<TransactionAnswer> {
   let turn = 0
-  return await eventually(`an answer to ${name}`, async () => {
+  const answer = await eventually(`an answer to ${name}`, async () => {
     const node = nodes[turn % nodes.length]
     turn += 1
-    const answer = await node?.client.request('POST', '/txn?timeout=2s', { body, headers: { 'idempotency-key': name } })
-    if (answer === undefined || retryable.has(answer.status)) return null
-    if (answer.status !== 200) throw new Error(answer.summary)
-    return answer.json<TransactionAnswer>()
+    const given = await node?.client.request('POST', '/txn?timeout=2s', { body, headers: { 'idempotency-key': name } })
+    return given === undefined || retryable.has(given.status) ? null : given
   })
+  if (answer.status !== 200) throw new Error(`${name}: ${answer.summary}`)
+  return answer.json<TransactionAnswer>()
 }
 
 const reading: TransactionBody = { success: accounts.map((key) => ({ get: { key } })) }
@@ -79,16 +82,17 @@ class Mover {
   }
 }
 
+const opening: TransactionBody = {
+  compare: accounts.map((key) => ({ key, target: 'version', op: '=', value: 0 })),
+  success: accounts.map((key) => ({ put: { key, value: String(startAmount) } })),
+}
+
 async function openBank(t: Test): Promise<TestCluster> {
   const cluster = await TestCluster.formed(t, { size: 3 })
-  const body: TransactionBody = {
-    compare: accounts.map((key) => ({ key, target: 'version', op: '=', value: 0 })),
-    success: accounts.map((key) => ({ put: { key, value: String(startAmount) } })),
-  }
   const leader = await cluster.leader()
-  const opened = await settle(cluster.others(leader.id), 'open', body)
+  const opened = await settle(cluster.others(leader.id), 'open', opening)
   t.ok(opened.succeeded)
-  t.notOk((await settle(cluster.nodes, 'open-again', body)).succeeded, 'a transaction that creates does so once')
+  t.notOk((await settle(cluster.nodes, 'open-again', opening)).succeeded, 'a transaction that creates does so once')
   return cluster
 }
 
@@ -106,6 +110,7 @@ t.test('transfers through every node, with retries and a leader that is killed: 
   await leader.kill()
   await untilMoved(moved() + 30)
   await leader.start()
+  t.ok((await settle([leader], 'open', opening)).succeeded, 'a node that is still catching up tells a retry')
   await untilMoved(moved() + 10)
   for (const mover of movers) mover.isStopped = true
   await Promise.all(movers.map(async ({ ended }) => await ended))

@@ -127,8 +127,8 @@ t.test('while the cluster has level 0, the fingerprint is the one that its build
     await put(api, '/kv/a', 'one', headers)
     return api.services.keys.commands[0]?.command.idempotency
   }
-  t.same(await tagOf({ level: 0 }), { key: 'order-7', fingerprint: 5_546_007_766_311_298 })
-  t.same(await tagOf({}), { key: 'order-7', fingerprint: 4_173_469_193_694_557 })
+  t.match(await tagOf({ level: 0 }), { key: 'order-7', fingerprint: 5_546_007_766_311_298 })
+  t.match(await tagOf({}), { key: 'order-7', fingerprint: 4_173_469_193_694_557 })
 })
 
 t.test('an idempotency key gives a retry the first answer, and another request none', async (t) => {

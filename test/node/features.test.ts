@@ -1,5 +1,12 @@
 import t, { type Test } from 'tap'
-import { encodeCommand, FEATURE_LEVEL, NO_LEASES, type TransactionCommand } from '../../src/kv/index.ts'
+import {
+  encodeCommand,
+  FEATURE_LEVEL,
+  NO_LEASES,
+  type PutCommand,
+  type TransactionCommand,
+} from '../../src/kv/index.ts'
+import { tagged } from '../../src/http/keys/writes.ts'
 import { RequestError } from '../../src/lib/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { encodeStateMeta } from '../../src/node/codec/state-meta.ts'
@@ -71,6 +78,33 @@ t.test('a command that a node lets through too early is executed nowhere, and no
   await c.on(leader).keepHistory(RETENTION)
   t.match(await c.on(leader).execute(named), { type: 'transaction', succeeded: true }, 'the retry is executed')
   await c.settled()
+})
+
+t.test('a retry gets the first answer also through a node that saw another level, at first or now', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3], LEVEL)
+  await c.form()
+  const put = (value: string): PutCommand => {
+    return {
+      type: 'put',
+      key: key('a'),
+      value: Buffer.from(value),
+      condition: null,
+      wantsPrevious: false,
+      idempotency: null,
+    }
+  }
+  await c.on(1).execute(transaction)
+  for (const [first, then] of [[0, 1] as const, [1, 0] as const]) {
+    const asker = { headers: { 'idempotency-key': `seen-at-${first}` }, access: { token: null } }
+    const answer = await c.on(1).execute(tagged(put('1'), asker, { level: first }))
+    t.match(answer, { type: 'put' })
+    t.same(await c.on(2).execute(tagged(put('1'), asker, { level: then })), answer)
+    t.same(await c.on(3).execute(tagged(put('1'), asker, { level: first })), answer)
+    for (const level of [first, then]) {
+      const other = await c.on(2).execute(tagged(put('2'), asker, { level }))
+      t.same(other, { type: 'key-reused' }, 'another request is told apart')
+    }
+  }
 })
 
 t.test('a learner counts as well, and a level once raised stays', async (t) => {

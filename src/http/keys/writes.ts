@@ -1,7 +1,15 @@
 import { hash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { KeyValueAccess } from '../../api/services.ts'
-import { askedBytes, Digest, stepName, type Command, type CommandResult, type NameableCommand } from '../../kv/index.ts'
+import {
+  askedBytes,
+  Digest,
+  stepName,
+  type Command,
+  type CommandResult,
+  type IdempotencyTag,
+  type NameableCommand,
+} from '../../kv/index.ts'
 import { failures, RequestError, sameUnderKey } from '../../lib/errors.ts'
 import type { Access } from '../protocol/access.ts'
 import { idempotencyKey } from '../protocol/preconditions.ts'
@@ -46,12 +54,14 @@ export function taggedStep<Kind extends NameableCommand>(
 ): Kind {
   const key = idempotencyKey(headers)
   const { token } = access
-  const named =
-    key === null
-      ? command
-      : { ...command, idempotency: { key: stepName(key, step), fingerprint: fingerprintOf(command, cluster.level) } }
+  const named = key === null ? command : { ...command, idempotency: tagOf(stepName(key, step), command, cluster.level) }
   // In this order, as in `decodeCommand`.
   return token === null ? named : { token: token.id, ...named }
+}
+
+function tagOf(key: string, command: NameableCommand, level: number): IdempotencyTag {
+  const otherFingerprint = (): number => fingerprintOf(command, level < SHA_LEVEL ? SHA_LEVEL : 0)
+  return { key, fingerprint: fingerprintOf(command, level), otherFingerprint }
 }
 
 /**
@@ -60,8 +70,8 @@ export function taggedStep<Kind extends NameableCommand>(
  * that the key was used before.
  *
  * While the cluster has level 0, some of its members may be of a build that hashes otherwise. A client that the upgrade of one node cuts off
- * repeats its request at another one, and the two have to see one request: so it is that hash, for which equal pairs are found in no time. Only
- * a retry that comes after the level was raised, of a request that was executed before, is taken for another request.
+ * repeats its request at another one, and the two have to see one request: so it is that hash, for which equal pairs are found in no time. A
+ * node that starts sees the level of long ago until it has caught up. So the answer to a retry may stand under the hash of the other level.
  */
 export function fingerprintOf(command: NameableCommand, level: number): number {
   if (level < SHA_LEVEL) {

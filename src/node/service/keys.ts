@@ -67,17 +67,31 @@ export class Keys implements KeyValueAccess {
     const { features, permissions } = replica
     const command = identified(asked, caller)
     if (permissions.refuseCommand(command) !== null) await this.confirmRefusal(command, timeoutMs, caller)
-    const since = clock.now()
+    const until = clock.now() + timeoutMs
     let result = await this.submit(command, timeoutMs, caller, options)
-    // This node did not know of any token. It has executed the command, so it does now.
-    const again = result.type === 'unauthenticated' ? identified(command, caller) : command
-    if (again !== command) result = await this.submit(again, timeoutMs - (clock.now() - since), caller, options)
+    const again = this.otherwise(command, result, caller)
+    if (again !== null) result = await this.submit(again, until - clock.now(), caller, options)
     if (result.type === 'unauthenticated' || result.type === 'forbidden') throw denialError(result)
     if (result.type === 'level-too-low') throw features.unavailable(result.level, result.clusterLevel)
     assert(isResultOf(command, result), 'a command is answered in its kind')
     const context = this.deps.gate.context('linearizable')
     // An answer that names a revision reflects that revision; later ones may have been applied since.
     return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
+  }
+
+  /** What to ask for in place of `command`, which had no effect, since this node knew less of the cluster than it does now; null: nothing. */
+  private otherwise<Kind extends Command>(command: Kind, result: CommandResult, caller: Caller | null): Kind | null {
+    switch (result.type) {
+      case 'unauthenticated': {
+        // This node did not know of any token. It has executed the command, so it does now.
+        const again = identified(command, caller)
+        return again === command ? null : again
+      }
+      case 'key-reused':
+        return underOtherFingerprint(command)
+      default:
+        return null
+    }
   }
 
   private async submit(
@@ -150,6 +164,13 @@ export class Keys implements KeyValueAccess {
     }
     return revision < present ? new PastScan(of(view), range, shown) : new RangeScan(of(view), range, shown)
   }
+}
+
+/** `command` as a node names it that sees the cluster at another level; null when its name says nothing of that. */
+function underOtherFingerprint<Kind extends Command>(command: Kind): Kind | null {
+  const { idempotency } = command
+  if (idempotency?.otherFingerprint === undefined) return null
+  return { ...command, idempotency: { key: idempotency.key, fingerprint: idempotency.otherFingerprint() } }
 }
 
 /** `command` under the token of its client, if this node did not know it when the request came, and does now. */
