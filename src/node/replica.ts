@@ -336,9 +336,9 @@ export class Replica implements CoreOutlets, Concerned, Faults {
   }
 
   private makeFeatures(): Features {
-    const { raft, applier, proposals, conditions } = this
+    const { raft, applier, proposals, reads, conditions } = this
     const { transport, clock, logger } = this.deps
-    return new Features(this.options, { raft, transport, applier, proposals, conditions, clock, logger })
+    return new Features(this.options, { raft, transport, applier, proposals, reads, conditions, clock, logger })
   }
 
   private makeInbox(): Inbox {

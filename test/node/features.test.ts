@@ -192,7 +192,7 @@ t.test('a new leader raises the level that its predecessor could not', async (t)
 t.test('a refused raise is tried again after a pause, and no more once the node stops', async (t) => {
   const c = new TestCluster(t, [1])
   await c.form()
-  const { raft, applier, conditions } = c.at(1).node.replica
+  const { raft, applier, reads, conditions } = c.at(1).node.replica
   let raises = 0
   const submit = (): Promise<never> => {
     raises += 1
@@ -204,7 +204,16 @@ t.test('a refused raise is tried again after a pause, and no more once the node 
   const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
   const { clock } = c
   const transport = { isConnected: () => true }
-  const features = new Features(options, { raft, transport, applier, proposals: { submit }, conditions, clock, logger })
+  const features = new Features(options, {
+    raft,
+    transport,
+    applier,
+    proposals: { submit },
+    reads,
+    conditions,
+    clock,
+    logger,
+  })
   features.look()
   await c.pass(100)
   t.equal(raises, 1)
@@ -214,6 +223,35 @@ t.test('a refused raise is tried again after a pause, and no more once the node 
   features.look()
   await c.pass(1_000)
   t.equal(raises, 2)
+})
+
+t.test('a node that catches up does not say that the cluster knows no transactions', async (t) => {
+  const c = new TestCluster(t, [1, 2, 3], LEVEL)
+  const leader = await c.form()
+  await c.on(1).execute(transaction)
+  const [behind = 0] = [1, 2, 3].filter((id) => id !== leader)
+  const { replica } = c.at(behind).node
+  const { applier, reads } = replica
+  // What it has applied is of long ago until it has caught up, after many times the patience with a new cluster.
+  let hasCaughtUp = false
+  Object.defineProperty(applier, 'level', { configurable: true, get: () => (hasCaughtUp ? 1 : 0) })
+  const barrier = reads.barrier.bind(reads)
+  reads.barrier = async (timeoutMs, caller) => {
+    await new Promise<void>((resolve) => void c.clock.after(4_000, resolve))
+    hasCaughtUp = true
+    await barrier(timeoutMs, caller)
+  }
+  const answer = c.on(behind).execute(transaction)
+  await c.pass(4_500)
+  t.match(await answer, { type: 'transaction', succeeded: true })
+
+  hasCaughtUp = false
+  reads.barrier = () => Promise.reject(new RequestError('read-timeout', 'not in time'))
+  const error = await refused(c.on(behind).execute(transaction), 'not-ready')
+  t.match(error.message, 'catching up')
+  reads.barrier = barrier
+  hasCaughtUp = true
+  await c.settled()
 })
 
 t.test('a node that does not know the level of the cluster is not taken in', async (t) => {

@@ -10,6 +10,7 @@ import type { NodeId, Raft } from '../../raft/index.ts'
 import type { Logger } from '../options.ts'
 import type { Conditions } from './conditions.ts'
 import type { Proposals } from './proposals.ts'
+import type { Reads } from './reads.ts'
 
 export interface FeaturesOptions {
   readonly id: NodeId
@@ -28,6 +29,7 @@ export interface FeaturesDependencies {
   /** The level of the cluster, as of everything applied here. */
   readonly applier: { readonly level: number }
   readonly proposals: Pick<Proposals, 'submit'>
+  readonly reads: Pick<Reads, 'barrier'>
   readonly conditions: Conditions
   readonly clock: Clock
   readonly logger: Logger
@@ -83,20 +85,22 @@ export class Features {
   }
 
   /**
-   * Resolves once the cluster has `level`, to what is left of `timeoutMs`. Rejects with `RequestError` when it does not have it soon, in
-   * `timeoutMs` at most.
+   * Resolves once the cluster has `level`, to what is left of `timeoutMs`. Rejects with `RequestError` when it does not have it soon after this
+   * node has caught up with it, or this does not come about, in `timeoutMs` at most.
    */
   async require(level: number, timeoutMs: number, caller: Caller | null): Promise<number> {
-    const { applier, conditions, clock } = this.deps
+    const { applier, conditions, reads, clock } = this.deps
     if (applier.level >= level) return timeoutMs
     if (conditions.isFull) throw new RequestError('overloaded', 'too many requests wait for this node; try again later')
+    const until = clock.now() + timeoutMs
+    // A node that has just started sees the level of long ago.
+    await reads.barrier(timeoutMs, caller)
     // A cluster that has just been formed is about to raise its level.
-    const patienceMs = Math.min(timeoutMs, 2 * this.options.electionTimeoutMsMax)
-    const startedAt = clock.now()
+    const patienceMs = Math.min(until - clock.now(), 2 * this.options.electionTimeoutMsMax)
     const isGone = (): boolean => caller?.isGone === true
     await conditions.until(() => applier.level >= level || isGone(), patienceMs)
     if (applier.level < level) throw this.unavailable(level, applier.level)
-    return timeoutMs - (clock.now() - startedAt)
+    return until - clock.now()
   }
 
   private levelOf(id: NodeId): number {

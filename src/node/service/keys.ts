@@ -8,7 +8,7 @@ import type {
   ScanRange,
 } from '../../api/services.ts'
 import { assert } from '../../lib/assert.ts'
-import type { RequestError } from '../../lib/errors.ts'
+import { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Command, CommandResult, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
 import {
@@ -103,7 +103,7 @@ export class Keys implements KeyValueAccess {
     const { applier, features, proposals } = this.deps.replica
     this.deps.space.check(command)
     const level = levelOf(command)
-    const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
+    const leftMs = level > applier.level ? await caughtUp(features.require(level, timeoutMs, caller)) : timeoutMs
     return proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command), isOnlyHere })
   }
 
@@ -114,7 +114,7 @@ export class Keys implements KeyValueAccess {
   /** What is known to be refused is not proposed. This node may not know yet what another one has granted, so it makes sure. */
   private async confirmRefusal(command: Command, timeoutMs: number, caller: Caller | null): Promise<void> {
     const { permissions, reads } = this.deps.replica
-    await reads.barrier(timeoutMs, caller)
+    await caughtUp(reads.barrier(timeoutMs, caller))
     const denial = permissions.refuseCommand(command)
     if (denial !== null) throw denialError(denial)
   }
@@ -163,6 +163,19 @@ export class Keys implements KeyValueAccess {
       isRepeatable: options.revision !== undefined || (machine !== null && isHistoryKept(machine)),
     }
     return revision < present ? new PastScan(of(view), range, shown) : new RangeScan(of(view), range, shown)
+  }
+}
+
+/** What a write waits for before it is proposed, with an error that a write can have when this node has not caught up in time. */
+async function caughtUp<Outcome>(waiting: Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await waiting
+  } catch (error) {
+    if (!(error instanceof RequestError) || error.code !== 'read-timeout') throw error
+    throw new RequestError(
+      'not-ready',
+      'this node is catching up with its cluster, and did not in time; nothing was changed: ask another node, or try again',
+    )
   }
 }
 
