@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { failures, isErrorCode, sameUnderKey } from '../lib/errors.ts'
+import { toError } from '../lib/to-error.ts'
 import { nameFrom } from './arguments.ts'
 import { awaited } from './awaited.ts'
 import {
@@ -154,7 +155,7 @@ export class Requests {
   private async authorization(ms: number, signal: AbortSignal | null): Promise<Readonly<Record<string, string>>> {
     const { token } = this.settings
     if (token === null) return {}
-    const given = token()
+    const given = fromProgram(token)
     const secret = typeof given === 'string' ? given : await this.within(ms, signal, given)
     checkToken(secret)
     return { authorization: `Bearer ${secret}` }
@@ -162,11 +163,11 @@ export class Requests {
 
   /** The token that a function of the program promises. Rejects when it has none in `ms`, and earlier with the signal or the client. */
   private async within(ms: number, signal: AbortSignal | null, promised: Promise<string>): Promise<string> {
-    type Outcome = { readonly secret: string } | { readonly error: unknown }
+    type Outcome = { readonly secret: string } | { readonly error: Error }
     // It may fail when nobody waits for it any more.
     const settled: Promise<Outcome> = Promise.resolve(promised).then(
       (secret) => ({ secret }),
-      (error: unknown) => ({ error }),
+      (error: unknown) => ({ error: tokenFault(error) }),
     )
     if (this.closed !== null) throw this.closed
     const outcome = await awaited<Outcome>(ms, signal === null ? [] : [signal], (settle) => {
@@ -180,6 +181,19 @@ export class Requests {
     if ('error' in outcome) throw outcome.error
     return outcome.secret
   }
+}
+
+/** What the program's function gives: the next time it may, so a failure of it is like one of a server that is not there. */
+function fromProgram(token: () => string | Promise<string>): string | Promise<string> {
+  try {
+    return token()
+  } catch (error) {
+    throw tokenFault(error)
+  }
+}
+
+function tokenFault(error: unknown): ConnectionError {
+  return new ConnectionError(`the function \`token\` has failed: ${toError(error).message}`, true, { cause: error })
 }
 
 function bodyOf({ json, body = null }: Call): ServerRequest['body'] {

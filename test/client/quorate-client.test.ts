@@ -242,6 +242,27 @@ t.test('nothing is waited for without an end', { jobs: 4 }, async (t) => {
     t.same(server.asked, [])
   })
 
+  void t.test('a function that fails to give a token', async (t) => {
+    const server = await stand(t, succeed)
+    const cause = new Error('the vault is down')
+    const failing = {
+      'at once': () => {
+        throw cause
+      },
+      'in its promise': async () => await Promise.reject(cause),
+    }
+    for (const [when, token] of Object.entries(failing)) {
+      const error = await thrownBy(clientOf(t, [server.url], 1_000, { token }).put('a', value))
+      t.match(
+        error,
+        { name: 'ConnectionError', refused: true, retryable: true, message: /token.*the vault is down/ },
+        when,
+      )
+      t.equal((error as Error).cause, cause, when)
+    }
+    t.same(server.asked, [])
+  })
+
   void t.test('a token that takes its time leaves the rest of it to the servers', async (t) => {
     const server = await stand(t, succeed)
     const slowly = async (): Promise<string> => {

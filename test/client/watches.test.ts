@@ -254,6 +254,21 @@ t.test('a watch', { jobs: 4 }, async (t) => {
     await t.rejects(collect(nowhere), ConnectionError)
   })
 
+  void t.test('outlasts a function that gives no token for a while, unless that takes too long', async (t) => {
+    const server = await stand(t, script(events(4, put('a', 5), 'ends'), events(5, put('b', 6), 'stays')))
+    let asked = 0
+    const token = (): string => {
+      asked += 1
+      if (asked > 1 && asked < 4) throw new Error('the vault is down')
+      return 'quorate_x'
+    }
+    const client = clientOf(t, [server.url], 1_000, { token })
+    t.same(seen(await take(client.watch({}), 2)), ['5 a', '6 b'])
+    t.equal(asked, 4)
+    const broken = clientOf(t, [server.url], 1_000, { token: () => Promise.reject(new Error('the vault is gone')) })
+    t.match(await thrownBy(collect(broken.watch({}, { unreachableMsMax: 100 }))), { message: /the vault is gone/ })
+  })
+
   void t.test('takes no connection from requests', async (t) => {
     const server = await stand(t, (request, response) => {
       if (request.url?.startsWith('/watch') === true) events(1, '', 'stays')(request, response, 0)
