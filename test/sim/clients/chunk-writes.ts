@@ -1,6 +1,6 @@
 import type { KeyValueAccess } from '../../../src/api/services.ts'
+import type { Command, PutCommand, TransactionCommand } from '../../../src/kv/index.ts'
 import { failures, RequestError } from '../../../src/lib/errors.ts'
-import { FEATURE_LEVEL, type Command, type PutCommand, type TransactionCommand } from '../../../src/kv/index.ts'
 import { describeOperation, type Request, type WriteResult } from '../../../src/checker/operation.ts'
 import { markOf } from '../../kv/support/transaction-model.ts'
 import type { Operation } from '../history/operation.ts'
@@ -52,8 +52,8 @@ export class ChunkWrites {
   /** Writes through a node, and writes down what comes of it. */
   through(writer: ChunkWriter): Writes {
     return {
-      // One build runs everywhere, so a retry has the same fingerprints before and after the level is raised.
-      level: FEATURE_LEVEL,
+      // As the node sees it when the import comes, which gives the fingerprints: another one, or later the same, may see another level.
+      level: writer.keys.level,
       execute: (command, timeoutMs, caller) =>
         this.watched(writer, chunkOf(command), () => writer.keys.execute(command, timeoutMs, caller)),
     }

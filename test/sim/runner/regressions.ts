@@ -202,4 +202,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     found:
       'while a state was being installed, a watch was told from the disk what its node did not have in memory yet, such as that its token had no right to it',
   },
+  {
+    seed: 97100000155,
+    found:
+      'a node that was behind after its start, and still saw level 0, told a retry that its name was used for another request',
+  },
 ]
