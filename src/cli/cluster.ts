@@ -140,22 +140,26 @@ export async function remove(terminal: Terminal, id: string, options: VoterOptio
   const node = wholeNumber(id, 'node id', 1)
   return await withClient(terminal, options, async (client) => {
     const { membership } = await client.cluster.membership()
-    if (membership.learners.includes(node)) {
-      await client.cluster.removeLearner(node)
-      printMembership(terminal, options, await client.cluster.membership())
-    } else {
-      const removed = await client.cluster.removeVoter(node, changeFrom(options)).catch((error: unknown) => {
-        const isNobody = error instanceof ProblemError && error.code === 'unknown-voter'
-        throw isNobody ? notAMember(node) : error
-      })
-      printMembership(terminal, options, removed)
-    }
+    const asLearner = async (): Promise<MembershipAnswer> => await client.cluster.removeLearner(node)
+    const asVoter = async (): Promise<MembershipAnswer> => await client.cluster.removeVoter(node, changeFrom(options))
+    const isLearner = membership.learners.includes(node)
+    const [likely, otherwise] = isLearner ? [asLearner, asVoter] : [asVoter, asLearner]
+    // The node that was asked may not have heard yet what the leader knows of this one.
+    const removed = (await unlessAnother(likely)) ?? (await unlessAnother(otherwise))
+    if (removed === null) throw refusal('node-not-found', `node ${node} is not a member`, { id: node })
+    printMembership(terminal, options, removed)
   })
 }
 
-/** The node is neither a voter nor a learner; the API answers for only one of the two at a time. */
-function notAMember(id: number): ProblemError {
-  return refusal('node-not-found', `node ${id} is not a member`, { id })
+/** Null: the node does not have the role in which it was to be removed, and nothing was done. */
+async function unlessAnother(remove: () => Promise<MembershipAnswer>): Promise<MembershipAnswer | null> {
+  try {
+    return await remove()
+  } catch (error) {
+    const hasAnother = error instanceof ProblemError && ['unknown-voter', 'learner-not-found'].includes(error.code)
+    if (hasAnother) return null
+    throw error
+  }
 }
 
 export async function transfer(

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AmbiguousOutcomeError } from '../client/errors.ts'
 import type { LeaseStatus, LeaseSummary, QuorateClient, RequestOptions } from '../client/index.ts'
-import { leaseNow } from '../client/lease-keeper.ts'
+import { leaseNow, lookMsMax } from '../client/lease-keeper.ts'
 import { pauseMsAfter } from '../client/retry-policy.ts'
 import {
   isClientFailure,
@@ -77,8 +77,14 @@ async function renewUntil(
       failures += 1
     }
     const waitMs = failures === 0 ? pauseMs : pauseMsAfter(failures - 1)
-    await delay(waitMs, undefined, { signal }).catch(() => undefined)
+    await pauseUntil(leaseNow() + waitMs, signal)
   }
+}
+
+/** Timers stand still while the machine sleeps, so the clock of leases is looked at again. */
+async function pauseUntil(time: number, signal: AbortSignal): Promise<void> {
+  for (let leftMs = time - leaseNow(); leftMs > 0 && !signal.aborted; leftMs = time - leaseNow())
+    await delay(Math.min(leftMs, lookMsMax), undefined, { signal }).catch(() => undefined)
 }
 
 /** Whether another attempt may succeed. Renewing a lease twice does no harm. */

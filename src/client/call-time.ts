@@ -4,8 +4,17 @@ import { limits } from '../limits.ts'
 export interface Patience {
   /** The timeout that is sent to the server, if the request has one. */
   readonly timeoutMs: number
+  /** How long the connection may take. */
+  readonly connectMsMax: number
   /** How long the server may be silent before its answer begins. */
   readonly silenceMsMax: number
+}
+
+/** Among how many servers the time that is left is divided. */
+export interface Shares {
+  /** While nothing has been sent any other server may be asked instead. */
+  readonly ofConnection: number
+  readonly ofAnswer: number
 }
 
 /** How much longer than the server's own deadline the client waits, so that the server's answer wins. */
@@ -58,14 +67,19 @@ export class CallTime {
   }
 
   /**
-   * What one of so many servers gets. A server that hangs, or that waits for a leader that it cannot reach, leaves time for the others. A
-   * server that gets all the remaining time is also given the grace.
+   * What one server gets. A server that hangs, or that waits for a leader that it cannot reach, leaves time for the others. A server that gets all
+   * the remaining time is also given the grace. Only an answer takes as long as what the server is asked to wait for.
    */
-  patience(servers: number): Patience {
-    const { waitMs, leftMs } = this
+  patience({ ofConnection, ofAnswer }: Shares): Patience {
+    return {
+      timeoutMs: Math.min(this.shareMs(ofAnswer), limits.requestTimeoutMsMax),
+      connectMsMax: this.patienceMs(ofConnection),
+      silenceMsMax: this.waitMs + this.patienceMs(ofAnswer),
+    }
+  }
+
+  private patienceMs(servers: number): number {
     const shareMs = this.shareMs(servers)
-    const timeoutMs = Math.min(shareMs, limits.requestTimeoutMsMax)
-    if (shareMs < leftMs) return { timeoutMs, silenceMsMax: waitMs + shareMs }
-    return { timeoutMs, silenceMsMax: waitMs + timeoutMs + graceMs }
+    return shareMs < this.leftMs ? shareMs : Math.min(shareMs, limits.requestTimeoutMsMax) + graceMs
   }
 }

@@ -98,8 +98,9 @@ export class ClusterClient {
     )
   }
 
-  async removeLearner(id: number, options: RequestOptions = {}): Promise<void> {
-    await this.requests.read({ method: 'DELETE', path: `/cluster/learners/${id}`, members }, options)
+  async removeLearner(id: number, options: RequestOptions = {}): Promise<MembershipAnswer> {
+    const call = { method: 'DELETE', path: `/cluster/learners/${id}`, members } as const
+    return await this.requests.read<MembershipAnswer>(call, options)
   }
 
   /** Makes exactly these the voters. */

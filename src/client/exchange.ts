@@ -23,6 +23,8 @@ export interface OutgoingRequest {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array | StreamedBody | null
+  /** How long the connection may take, with the look-up of the name and the handshake of TLS. */
+  readonly connectMsMax: number
   /** The connection is given up after the server has been silent for this long: before the answer begins, and after that. */
   readonly silenceMsMax: number
   readonly bodySilenceMsMax: number
@@ -125,14 +127,22 @@ class Exchange {
   }
 
   private onSocket(socket: Socket): void {
-    const onConnected = (): void => {
-      this.connected = true
-      const { body } = this.outgoing
-      if (body !== null && !(body instanceof Uint8Array)) void this.sendStream(body)
-    }
+    if (!socket.connecting) return this.onConnected()
+    const { connectMsMax } = this.outgoing
+    const giveUp = (): void => void this.outbound.destroy(this.missing('connection', connectMsMax))
+    const timer = setTimeout(giveUp, Math.min(connectMsMax, limits.timerMsMax))
+    this.outbound.once('close', () => clearTimeout(timer))
     // Nothing of the request leaves before TLS stands.
-    if (socket.connecting) socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', onConnected)
-    else onConnected()
+    socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
+      clearTimeout(timer)
+      this.onConnected()
+    })
+  }
+
+  private onConnected(): void {
+    this.connected = true
+    const { body } = this.outgoing
+    if (body !== null && !(body instanceof Uint8Array)) void this.sendStream(body)
   }
 
   private onSilence(): void {

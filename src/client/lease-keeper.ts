@@ -19,7 +19,7 @@ export const leaseNow = wakingClock()
 /** The least time that one attempt to renew a lease gets, where so much is left. */
 const renewalMsMin = 1_000
 /** How late a keeper notices at most that the machine has slept. */
-const lookMsMax = 1_000
+export const lookMsMax = 1_000
 
 /**
  * Keeps one lease alive, and knows until when it is certainly held: its time counts from before the request that was answered, so a

@@ -1,11 +1,13 @@
 import { limits } from '../limits.ts'
 import { textFrom } from './arguments.ts'
+import { pause } from './awaited.ts'
 import { LeaseLostError, ProblemError } from './errors.ts'
 import { LeaseKeeper, leaseNow } from './lease-keeper.ts'
 import { Kept } from './leases.ts'
 import { durationFrom, type ReadOptions, type RequestOptions, type WriteOptions } from './options.ts'
 import { boundsOf, readQuery, type Range } from './ranges.ts'
 import type { Requests } from './requests.ts'
+import { pauseMsAfter } from './retry-policy.ts'
 import type { Query } from './servers.ts'
 
 export interface LockOptions extends RequestOptions {
@@ -113,10 +115,13 @@ export class Locks {
 
   /** Waits for the lock. Rejects with a `ProblemError` of code `lock-held` when it is not free in `waitMs`. */
   async lock(name: string, options: LockOptions): Promise<Lock> {
-    const { ttlMs = ttlMsDefault, owner, ...rest } = options
+    const { ttlMs = ttlMsDefault, owner, signal, timeoutMs } = options
+    // No name of the caller: each time that it is asked for anew is another request.
+    const rest = { signal, timeoutMs }
     const until = performance.now() + durationFrom('waitMs', options.waitMs ?? Number.POSITIVE_INFINITY)
-    for (;;) {
-      const waitMs = Math.max(0, Math.min(limits.clientLockWaitMsMax, Math.ceil(until - performance.now())))
+    for (let vain = 0; ; vain += 1) {
+      const startedAt = performance.now()
+      const waitMs = Math.max(0, Math.min(limits.clientLockWaitMsMax, Math.ceil(until - startedAt)))
       const sentAt = leaseNow()
       // A retry waits for what the attempts before it have left. To the server it is the same request all the same.
       const json = (waitMs: number): object => ({ ttlMs, waitMs, ...(owner === undefined ? {} : { owner }) })
@@ -131,6 +136,10 @@ export class Locks {
         const isAskedAnew = code === 'lock-wait-ended' || (code === 'lock-held' && performance.now() < until)
         if (!isAskedAnew) throw error
       }
+      // A whole wait that was in vain is pause enough.
+      if (waitMs > 0 && performance.now() - startedAt >= waitMs) vain = -1
+      else await pause(pauseMsAfter(vain), signal === undefined ? [] : [signal])
+      signal?.throwIfAborted()
     }
   }
 

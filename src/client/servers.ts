@@ -3,7 +3,7 @@ import { Agent, type AgentOptions } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
 import { limits } from '../limits.ts'
 import { pause } from './awaited.ts'
-import { CallTime, type Patience } from './call-time.ts'
+import { CallTime, type Patience, type Shares } from './call-time.ts'
 import { AmbiguousOutcomeError, ClosedError, ConnectionError, problemFrom, type QuorateError } from './errors.ts'
 import {
   changesSomething,
@@ -35,7 +35,7 @@ type WaitingBody = (waitMs: number) => Uint8Array
 
 export interface ServerRequest extends Omit<
   OutgoingRequest,
-  'path' | 'body' | 'silenceMsMax' | 'bodySilenceMsMax' | 'wholeMsMax'
+  'path' | 'body' | 'connectMsMax' | 'silenceMsMax' | 'bodySilenceMsMax' | 'wholeMsMax'
 > {
   readonly body: OutgoingRequest['body'] | WaitingBody
   /** Does not include the query. */
@@ -116,10 +116,9 @@ export class Servers {
     let progress = 0
     for (;;) {
       if (this.closing.signal.aborted) throw new ClosedError()
-      const staysHere = request.firstOnly || !request.retry || !isRepeatable
       const sentAt = performance.now()
-      const shares = staysHere ? 1 : Math.max(1, turns.left(sentAt))
-      const shareMs = time.shareMs(shares)
+      const shares = sharesOf(request, isRepeatable, turns.left(sentAt))
+      const shareMs = time.shareMs(shares.ofAnswer)
       const metered = isSent(request.body) ? new MeteredBody(request.body, sentAt) : null
       const asked = await this.askOrFollow(origin, { ...request, body: metered ?? request.body }, time, shares)
       const now = performance.now()
@@ -198,7 +197,7 @@ export class Servers {
   }
 
   /** Asks the server, or the leader that it names. */
-  private async askOrFollow(origin: URL, request: ServerRequest, time: CallTime, shares: number): Promise<Asked> {
+  private async askOrFollow(origin: URL, request: ServerRequest, time: CallTime, shares: Shares): Promise<Asked> {
     const { hints } = this
     const wantsLeader = this.options.preferLeader && request.isForLeader && hints.isWanted(performance.now())
     const query = wantsLeader ? { ...request.query, redirect: 'true' } : request.query
@@ -221,11 +220,11 @@ export class Servers {
   }
 
   /** Asks once it is the request's turn. The wait for that has an end, and counts. */
-  private async ask(origin: URL, request: ServerRequest, time: CallTime, shares: number): Promise<Asked> {
+  private async ask(origin: URL, request: ServerRequest, time: CallTime, shares: Shares): Promise<Asked> {
     const { lane, signal, firstOnly, retry } = request
     if (lane === 'own') return await this.send(origin, request, time, shares)
     const place = placeOf(lane, origin.origin)
-    const msMax = time.shareMs(shares)
+    const msMax = time.shareMs(shares.ofConnection)
     const mayGoElsewhere = retry && !firstOnly && this.options.origins.length > 1
     const hasTurn = await this.queues.take(place, { msMax, mayGoElsewhere, signals: this.endsOf(request) })
     if (!hasTurn) {
@@ -240,7 +239,7 @@ export class Servers {
     }
   }
 
-  private async send(origin: URL, request: ServerRequest, time: CallTime, shares: number): Promise<Asked> {
+  private async send(origin: URL, request: ServerRequest, time: CallTime, shares: Shares): Promise<Asked> {
     const { signal, lane, isStream } = request
     try {
       const agent = this.agents[origin.protocol === 'https:' ? 'https:' : 'http:'][lane]
@@ -258,8 +257,15 @@ export class Servers {
   }
 }
 
+/** `servers`: how many are still to be asked in this round. */
+function sharesOf({ firstOnly, retry }: ServerRequest, isRepeatable: boolean, servers: number): Shares {
+  const ofConnection = firstOnly || !retry ? 1 : Math.max(1, servers)
+  return { ofConnection, ofAnswer: isRepeatable ? ofConnection : 1 }
+}
+
 /** The request as one server gets it. */
-function outgoingOf(request: ServerRequest, time: CallTime, { timeoutMs, silenceMsMax }: Patience): OutgoingRequest {
+function outgoingOf(request: ServerRequest, time: CallTime, patience: Patience): OutgoingRequest {
+  const { timeoutMs, connectMsMax, silenceMsMax } = patience
   const { query, path, method, headers, body, signal, isStream } = request
   const deadline = query['timeout'] === undefined ? {} : { timeout: `${timeoutMs}ms` }
   const parameters = Object.entries({ ...query, ...deadline }).flatMap(([name, value]) =>
@@ -272,6 +278,7 @@ function outgoingOf(request: ServerRequest, time: CallTime, { timeoutMs, silence
     headers,
     body: typeof body === 'function' ? body(time.waitMs) : body,
     signal,
+    connectMsMax,
     silenceMsMax: isSent(body) ? longest : silenceMsMax,
     bodySilenceMsMax: isStream ? longest : silenceMsMax,
     wholeMsMax: isSent(body) ? null : time.wholeMsMax,

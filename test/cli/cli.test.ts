@@ -291,6 +291,30 @@ t.test('what can be done is said in flags and commands, by the code of a problem
   t.match(JSON.parse(asJson.err), { ...problem, detail: 'set this=that' })
 })
 
+t.test('a member is removed in the role that it has, whatever the node that is asked knows', async (t) => {
+  const membership = (learners: readonly number[]): string => {
+    return JSON.stringify({ membership: { configs: [[1, 2]], learners, nodes: {} }, effective: true })
+  }
+  const roles = ['/cluster/membership', '/cluster/learners/4'] as const
+  for (const known of [[], [4]]) {
+    for (const role of [...roles, null]) {
+      const asked: string[] = []
+      const server = await listen(t, (request, response) => {
+        const { pathname } = new URL(request.url ?? '', 'http://stand')
+        asked.push(`${request.method} ${pathname}`)
+        if (request.method === 'GET' && asked.length === 1) response.end(membership(known))
+        else if (pathname === role) response.end(membership([]))
+        else if (pathname === roles[0]) problem(response, 422, 'unknown-voter')
+        else problem(response, 404, 'learner-not-found')
+      })
+      const { code, out, err } = await runCli(['cluster', 'remove', '4', '--server', server])
+      const told = `${String(role)}, known as ${known.length === 1 ? 'a learner' : 'a voter'}: ${asked.join()}`
+      if (role === null) t.match(err, /node 4 is not a member \(node-not-found\)/, told)
+      else t.strictSame({ code, out }, { code: 0, out: 'voters    1, 2\nlearners  -\n' }, `${told} ${err}`)
+    }
+  }
+})
+
 t.test('what may have happened is said of a change, and never of a read', async (t) => {
   const may = /The change may have taken effect, or may still do so: check before you repeat it\./
   const page = await listen(t, (_request, response) => void response.writeHead(200).end('<h1>It works!</h1>'))

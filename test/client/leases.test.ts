@@ -456,6 +456,18 @@ t.test('a lock', { jobs: 4 }, async (t) => {
     t.not(anew, first)
   })
 
+  void t.test('asks more and more rarely when each wait is over at once, under no name of the caller', async (t) => {
+    const server = await stand(t, (_request, response) => {
+      fail(response, 409, 'lock-wait-ended', { retryable: false, lease: 4 })
+    })
+    const abort = new AbortController()
+    setTimeout(() => abort.abort(new Error('enough')), 500)
+    const options = { signal: abort.signal, idempotencyKey: 'mine' }
+    await t.rejects(clientOf(t, [server.url], 5_000).lock('l', options), { message: 'enough' })
+    t.ok(server.asked.length < 12, `${server.asked.length} requests`)
+    t.notOk(server.asked.some(({ idempotencyKey }) => idempotencyKey === 'mine'))
+  })
+
   void t.test('a lock that came late counts only when its lease still lives', async (t) => {
     let leases = 0
     const server = await stand(t, (request, response) => {

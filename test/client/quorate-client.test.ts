@@ -2,7 +2,8 @@ import { EventEmitter, once } from 'node:events'
 import dns from 'node:dns'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
-import t from 'tap'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
 import type { TransactionBody } from '../../src/api/transactions.ts'
 import {
   AmbiguousOutcomeError,
@@ -275,16 +276,48 @@ t.test('nothing is waited for without an end', { jobs: 4 }, async (t) => {
   })
 
   void t.test('a TLS handshake', async (t) => {
-    const sockets: Socket[] = []
-    const server = createTcpServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1')
-    t.teardown(() => {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-    })
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    const client = clientOf(t, [new URL(`https://127.0.0.1:${port}`)], 100)
+    const client = clientOf(t, [await neverConnects(t)], 100)
     await t.rejects(client.put('a', value), { name: 'ConnectionError', refused: true, message: /no connection within/ })
+  })
+
+  void t.test('a connection takes its share of the time at most, whatever is asked', async (t) => {
+    const answers: Readonly<Record<string, object>> = {
+      '/locks/l': { token: 9, lease: 5 },
+      '/kv': { imported: 1, bytes: 1, changes: 1, revision: 7 },
+      '/cluster/leader': { leader: 2, term: 3 },
+      '/auth/tokens': { id: 2, name: 'n', roles: [], secret: 'quorate_x' },
+    }
+    const waits: number[] = []
+    const server = await stand(t, (request, response) => {
+      void text(request).then((sent) => {
+        const { pathname } = new URL(request.url ?? '', 'http://stand')
+        if (pathname === '/locks/l') waits.push((JSON.parse(sent) as { readonly waitMs: number }).waitMs)
+        response.setHeader('quorate-revision', 7)
+        response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answers[pathname]))
+      })
+    })
+    async function* records(): AsyncGenerator<{ readonly key: string; readonly value: string }> {
+      yield await Promise.resolve({ key: 'a', value: 'b' })
+    }
+    const calls: Readonly<Record<string, (client: QuorateClient) => Promise<unknown>>> = {
+      lock: async (client) => await client.lock('l', { ttlMs: 60_000, waitMs: 30_000 }),
+      'import of a list': async (client) => await client.import([{ key: 'a', value: 'b' }]),
+      'import of what is made meanwhile': async (client) => await client.import(records()),
+      transfer: async (client) => await client.cluster.transfer(),
+      'new token': async (client) => await client.auth.createToken('n', ['r']),
+    }
+    const dead = await neverConnects(t)
+    await Promise.all(
+      Object.entries(calls).map(async ([name, call]) => {
+        const startedAt = performance.now()
+        await call(clientOf(t, [dead, server.url], 4_000))
+        const tookMs = performance.now() - startedAt
+        // Half of the timeout is its share. It was the whole of the wait, or of the silence in which a body may be taken.
+        t.ok(tookMs < limits.clientStreamSilenceMsMax / 2, `${name}: ${tookMs} ms`)
+      }),
+    )
+    t.equal(waits.length, 1)
+    t.ok((waits[0] ?? 0) > 15_000, `what is left of the wait: ${waits[0]} ms`)
   })
 
   void t.test('the address of a name', async (t) => {
@@ -295,6 +328,19 @@ t.test('nothing is waited for without an end', { jobs: 4 }, async (t) => {
     await t.rejects(client.put('a', value), { name: 'ConnectionError', refused: true, message: /no connection within/ })
   })
 })
+
+/** The address of a server that takes connections and does not answer the handshake of TLS. */
+async function neverConnects(t: Test): Promise<URL> {
+  const sockets: Socket[] = []
+  const server = createTcpServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return new URL(`https://127.0.0.1:${port}`)
+}
 
 t.test('requests that fail together on one server go on to the same next one', async (t) => {
   const together = 3
