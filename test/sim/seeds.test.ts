@@ -1,11 +1,8 @@
 import t from 'tap'
-import { Crew } from './runner/crew.ts'
+import { withCrew } from './runner/crew.ts'
 import { regressions } from './runner/regressions.ts'
 import { runSeed, watchRejections } from './runner/run-seed.ts'
-import type { SeedReport } from './runner/simulation.ts'
 import { Tally } from './runner/tally.ts'
-import { firstSeedFor } from './runner/first-seed.ts'
-import { plantedBug } from './planted/catalogue.ts'
 import { Draw } from './world/draw.ts'
 import { entriesInWindow, entriesPerRoundTrip } from './world/load.ts'
 import { AUTH_FROM, drawOptions, IMPORTS_FROM, INSPECTIONS_FROM, LEVEL_1_FROM, REPEATS_FROM } from './world/options.ts'
@@ -21,48 +18,6 @@ const INSPECTION_SEEDS = 6
 /** These seeds meet a rare fault: the write of a pledge is lost. */
 const RARE_SEEDS = [800]
 
-/** Bugs that show within a few seeds. Every test run checks that the oracles still detect them. */
-const QUICK_BUGS = [
-  'vote-not-persisted',
-  'reply-before-sync',
-  'sync-ignored',
-  'commit-quorum-one-short',
-  'vote-for-short-log',
-  'apply-dropped',
-  'applied-twice',
-  'flush-skipped',
-  'forwarded-twice',
-  'conflicting-entries-kept',
-  'idempotent-writes-repeated',
-  'kept-values-not-stored',
-  'deletion-not-kept',
-  'historian-asleep',
-  'past-passes-over-deletions',
-  'compacted-is-shown',
-  'watch-repeats-at-hand-over',
-  'watch-progress-ahead',
-  'lease-ends-early',
-  'lock-for-everybody',
-  'auth-decided-at-front',
-  'auth-watch-goes-on',
-  'import-counts-ahead',
-  'version-repeated',
-  'lock-of-the-past',
-  'compaction-bound-falls',
-  'incarnations-not-compared',
-  'incarnations-not-written',
-]
-const QUICK_SEEDS_MAX = 30
-
-async function withCrew<T>(run: (crew: Crew) => Promise<T>): Promise<T> {
-  const crew = new Crew(WORKERS)
-  try {
-    return await run(crew)
-  } finally {
-    await crew.dismiss()
-  }
-}
-
 t.test('fixed seeds and those that once found something', async (t) => {
   const seeds = [
     ...regressions.map(({ seed }) => seed),
@@ -75,7 +30,7 @@ t.test('fixed seeds and those that once found something', async (t) => {
     ...Array.from({ length: INSPECTION_SEEDS }, (_, i) => INSPECTIONS_FROM + i),
   ]
   const tally = new Tally()
-  await withCrew((crew) => {
+  await withCrew(WORKERS, (crew) => {
     const left = [...new Set(seeds)]
     const next = (): WorkerRequest | null => {
       const seed = left.shift()
@@ -121,20 +76,4 @@ t.test('one seed is one run', async (t) => {
     t.same(second, first)
   }
   unwatch()
-})
-
-t.test('the oracles see planted bugs', async (t) => {
-  await withCrew(async (crew) => {
-    for (const bug of QUICK_BUGS) {
-      const from = firstSeedFor(plantedBug(bug))
-      let seed = from
-      let found: SeedReport | null = null
-      const next = (): WorkerRequest | null =>
-        found !== null || seed >= from + QUICK_SEEDS_MAX ? null : { seed: seed++, bug, focus: null }
-      await crew.run(next, (report) => {
-        if (report.violation !== null) found = report
-      })
-      t.ok(found, bug)
-    }
-  })
 })

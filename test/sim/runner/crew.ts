@@ -36,6 +36,16 @@ export class Crew {
   }
 }
 
+/** Lets a crew of so many workers run, and dismisses it. */
+export async function withCrew<T>(size: number, run: (crew: Crew) => Promise<T>): Promise<T> {
+  const crew = new Crew(size)
+  try {
+    return await run(crew)
+  } finally {
+    await crew.dismiss()
+  }
+}
+
 function ask(worker: Worker, request: WorkerRequest): Promise<SeedReport> {
   return new Promise((resolve, reject) => {
     const done = (settle: () => void): void => {
