@@ -65,10 +65,10 @@ export class Keys implements KeyValueAccess {
     const { serving, replica, clock } = this.deps
     serving.check()
     const { features, permissions } = replica
-    const until = clock.now() + timeoutMs
     const command = identified(asked, caller)
     if (permissions.refuseCommand(command) !== null) await this.confirmRefusal(command, timeoutMs, caller)
-    let result = await this.submit(command, until - clock.now(), caller, options)
+    const until = clock.now() + timeoutMs
+    let result = await this.submit(command, timeoutMs, caller, options)
     // At most one for the token, and one for the name.
     for (let again = otherwise(command, result, caller); again !== null; again = otherwise(again, result, caller))
       result = await this.submit(again, until - clock.now(), caller, options)
