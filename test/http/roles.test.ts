@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { newTokenSecret } from '../../src/client/index.ts'
 import { limits } from '../../src/limits.ts'
 import { answerIn, listen, RawConnection } from '../support/raw-client.ts'
 import { sampleOf, type Sample } from '../support/sample-requests.ts'
-import { SECRET, open, secured, grants, type Asking, type Json } from './support/asking.ts'
+import { SECRET, secured, grants, type Asking, type Json } from './support/asking.ts'
 
 t.test('roles', async (t) => {
   const asking = await secured(t)
@@ -233,28 +232,3 @@ async function beginning(asking: Asking, request: Request): Promise<number> {
   ended.abort()
   return statusCode
 }
-
-t.test(
-  'a node that has not learned of the first token yet looks again before it says that there are none',
-  async (t) => {
-    const asking = await open(t)
-    const tokenSecret = newTokenSecret()
-    const first = await asking.bootstrap({ tokenSecret })
-    const { auth } = asking.api.services
-    for (const url of ['/auth/roles', '/auth/roles/admin', '/auth/tokens', '/auth/tokens/1']) {
-      auth.fallBehind()
-      t.equal((await asking.ask(tokenSecret, 'GET', url)).status, 200, url)
-      auth.fallBehind()
-      t.match(await asking.ask(null, 'GET', url), { status: 401, body: { code: 'unauthenticated' } }, url)
-    }
-    auth.fallBehind()
-    const again = await asking.ask(null, 'POST', '/auth/bootstrap', { tokenSecret }, { 'x-forwarded-for': '10.0.0.1' })
-    t.match(again, { status: 201, body: first }, 'who holds the first token needs no other proof')
-  },
-)
-
-t.test('a node without tokens says so once it knows', async (t) => {
-  const asking = await open(t)
-  for (const url of ['/auth/roles', '/auth/tokens', '/auth/tokens/1', '/auth/roles/a'])
-    t.match(await asking.ask(null, 'GET', url), { status: 409, body: { code: 'auth-not-begun' } }, url)
-})

@@ -1,12 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Bearer, Guard, ReadOptions } from '../../src/api/services.ts'
 import { NODE_ITSELF, recordRow, type AuthCommand, type Command, type Grant, type Need } from '../../src/kv/index.ts'
-import { tagged } from '../../src/http/keys/writes.ts'
-import { RequestError } from '../../src/lib/errors.ts'
-import { limits } from '../../src/limits.ts'
-import type { Permissions } from '../../src/node/auth/permissions.ts'
 import type { NodeOptions } from '../../src/node/options.ts'
-import { Auth } from '../../src/node/service/auth.ts'
 import { key, readOptions } from './support/client.ts'
 import { refused, specOf, TestCluster } from './support/cluster.ts'
 import { formed } from './support/formed.ts'
@@ -445,67 +440,6 @@ t.test('a valid token is not refused by a member that has yet to learn of it', a
   t.equal(await read, 'v')
   t.equal((await written).result.type, 'put')
   t.equal((await locked).result.type, 'lock-acquired')
-})
-
-t.test('a retry at a member that knows neither the token nor the level gets the first answer', async (t) => {
-  const { c, leader, behind, begin, resume } = await lately(t)
-  await begin()
-  const asked = {
-    type: 'put',
-    key: key('b'),
-    value: Buffer.from('v'),
-    condition: null,
-    wantsPrevious: false,
-    ...NOW,
-  } as const
-  const asker = (on: number) => {
-    const { token } = bearerOn(c, on, hash(0))
-    return { headers: { 'idempotency-key': 'once' }, access: { token } }
-  }
-  const first = await c.on(leader).execute(tagged(asked, asker(leader), { level: 1 }))
-  t.match(first, { type: 'put' })
-  const caller = { isGone: false, bearer: bearerOn(c, behind, hash(0)) }
-  const retry = services(c, behind).keys.execute(tagged(asked, asker(behind), { level: 0 }), 5_000, caller)
-  await c.pass(200)
-  resume()
-  t.same((await retry).result, first)
-})
-
-t.test('no token is denied because too many wait until theirs are known', async (t) => {
-  const { c, leader, behind, begin, resume } = await lately(t)
-  await begin()
-  resume()
-  await c.settled()
-  const { applier } = c.at(behind).node.replica
-  await applier.pause()
-  const token = services(c, leader).auth.tokenWith(hash(0))?.id ?? 0
-  const unlimited = { requestsPerSecond: null, bytesPerSecond: null, certificateName: null, expiresAt: null }
-  const created = { name: 'late', roles: ['admin'], ...unlimited, hash: hash(77) }
-  t.match(await c.on(leader).execute({ type: 'token-create', created, token, ...NOW }), { type: 'token-created' })
-  const { auth } = services(c, behind)
-  const asked = Array.from({ length: limits.auth.confirmationsMax + 1 }, () =>
-    auth.admit(hash(77), ADMIN, () => TTL_MS, null),
-  )
-  await c.pass(200)
-  applier.resume()
-  const codes = (await Promise.all(asked.map(async (one) => await one))).map(({ denied }) => denied?.code)
-  t.same(new Set(codes), new Set([undefined, 'overloaded']))
-  t.equal(codes.at(-1), 'overloaded')
-})
-
-t.test('a node that waits for its first state shows what it shows to everybody', async (t) => {
-  const error = new RequestError('not-initialized', 'it has no state yet')
-  const unknown = { table: null, mustAsk: true } as unknown as Permissions
-  const check = (): never => {
-    throw error
-  }
-  const deps = {
-    permissions: unknown,
-    reads: { barrier: () => Promise.reject(error) },
-    raft: { leader: 1 },
-    serving: { check },
-  }
-  t.same(await new Auth(deps).admit(null, ADMIN, () => TTL_MS, null), { token: null })
 })
 
 t.test('a node that has just started asks the leader whether there are tokens', async (t) => {

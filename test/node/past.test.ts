@@ -4,7 +4,6 @@ import { keyToText, type Command, type Key, type Retention } from '../../src/kv/
 import { limits } from '../../src/limits.ts'
 import { SeededRandom } from '../../src/lib/random.ts'
 import { Historian } from '../../src/node/history/historian.ts'
-import { logIndex } from '../../src/raft/index.ts'
 import { key, revisionOf } from './support/client.ts'
 import { refused, type TestCluster } from './support/cluster.ts'
 import { formed } from './support/formed.ts'
@@ -388,49 +387,6 @@ t.test('a compaction that was begun goes on under the next leader', async (t) =>
   t.equal(await c.on(next).get('a', { revision }), '59')
 })
 
-t.test(
-  'a leader removes nothing before it has applied what was committed when it began: it may be to be kept',
-  async (t) => {
-    const clock = new VirtualClock()
-    clock.start()
-    let proposed = 0
-    const leader = { established: false, committed: logIndex(7), appliedIndex: logIndex(7), state: 'leader' }
-    const historian = new Historian(
-      { history: limits.history, electionTimeoutMsMin: 150 },
-      {
-        clock,
-        raft: { state: leader.state, view: () => leader },
-        applier: {
-          get appliedIndex() {
-            return leader.appliedIndex
-          },
-          machineState: {
-            revision: 1_000,
-            history: { compactedRevision: 1_000, collectedRevision: 500, changes: 100, bytes: 0, retention: KEPT },
-          },
-        },
-        proposals: {
-          submit: () => {
-            proposed += 1
-            return new Promise(() => undefined)
-          },
-        },
-      },
-    )
-    const proposedAfter = (change: Partial<typeof leader>): number => {
-      Object.assign(leader, change)
-      historian.look()
-      return proposed
-    }
-    t.equal(proposedAfter({}), 0, 'it has committed nothing of its own')
-    t.equal(proposedAfter({ established: true, committed: logIndex(9) }), 0)
-    t.equal(proposedAfter({ appliedIndex: logIndex(8), committed: logIndex(12) }), 0)
-    t.equal(proposedAfter({ appliedIndex: logIndex(9) }), 1, 'what is committed later need not be waited for')
-    historian.stop()
-    clock.stop()
-  },
-)
-
 t.test('a compaction of many steps leaves most of the time to writers, unless it would fall behind them', async (t) => {
   for (const { written, history, begunAt } of [
     { written: 0, history: limits.history, begunAt: [0, 160, 320, 480] },
@@ -442,14 +398,12 @@ t.test('a compaction of many steps leaves most of the time to writers, unless it
     const startedAt = clock.now()
     const begun: number[] = []
     let changes = 100
-    const view = { established: true, committed: logIndex(1) }
     const historian = new Historian(
       { history, electionTimeoutMsMin: 150 },
       {
         clock,
-        raft: { state: 'leader', view: () => view },
+        raft: { state: 'leader' },
         applier: {
-          appliedIndex: view.committed,
           get machineState() {
             const bounds = { compactedRevision: 1_000, collectedRevision: 500, bytes: 0, retention: KEPT }
             return { revision: 1_000, history: { ...bounds, changes } }

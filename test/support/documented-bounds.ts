@@ -162,7 +162,6 @@ export const boundsInWords: Readonly<Record<string, readonly Told[]>> = {
 export const untold: readonly string[] = [
   'auditPathCharactersMax',
   'auth.bootstrapSecretBytesMax',
-  'auth.confirmMs',
   'countKeysMax',
   'httpAnswerPieceBytes',
   'httpConnectionsCheckMs',

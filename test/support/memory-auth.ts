@@ -8,8 +8,6 @@ export class MemoryAuth extends Auth {
   wall: () => number = () => Date.now()
   /** Whether its state is known to hold the first token, if there is one. */
   isInformed = true
-  /** From now on the node has not applied the first token yet. It has by the time that this is confirmed. */
-  readonly fallBehind: () => void
   /** How often somebody has made sure that this node is not behind, and how long that was allowed to take the last time. */
   confirmations = 0
   confirmedWithinMs: number | null = null
@@ -17,10 +15,9 @@ export class MemoryAuth extends Auth {
   beforeConfirmed: () => Promise<void> = async () => {}
 
   constructor(keys: MemoryKeys) {
-    let isBehind = false
     const applier = {
       get auth() {
-        return isBehind ? null : keys.store.machine.auth
+        return keys.store.machine.auth
       },
     }
     const report = (error: unknown): void => {
@@ -41,12 +38,5 @@ export class MemoryAuth extends Auth {
     }
     super({ permissions, reads: { barrier }, raft: { leader: 1 }, serving: { check: () => undefined } })
     keys.onExecuted = () => void permissions.look()
-    this.fallBehind = () => {
-      isBehind = true
-      this.beforeConfirmed = async () => {
-        isBehind = false
-        permissions.look()
-      }
-    }
   }
 }

@@ -10,10 +10,8 @@ import type {
 } from '../../api/auth.ts'
 import type { Services } from '../../api/services.ts'
 import { isAuthName, type AccessToken, type AuthCommand, type AuthTable, type ResultOf } from '../../kv/index.ts'
-import { limits } from '../../limits.ts'
 import { sendJson } from '../protocol/answer.ts'
 import { callerOf } from '../protocol/api-response.ts'
-import { AUTH_ADMIN_NEEDS } from '../protocol/operation.ts'
 import { leaderQuery, timeoutQuery } from '../protocol/queries.ts'
 import { invalidQuery, invalidRequest } from '../protocol/query.ts'
 import { redirectToLeader } from '../protocol/redirect.ts'
@@ -56,14 +54,10 @@ export class AuthRequests {
         'redirect',
         'must not be true for a body with a secret: it would be carried to another address',
       )
-    const { auth, cluster } = this.services
-    // A node that is behind may not have learned yet what an earlier one of these requests has made. Without a leader none can be made.
-    if (tokenSecret !== undefined && auth.table === null)
-      await auth.confirm(Math.min(timeout, limits.auth.confirmMs), callerOf(reply) ?? null).catch(() => undefined)
     // Before anything else of the cluster: whoever asks now learns nothing of it, and costs no entry of its log.
-    if (auth.table !== null) return this.bootstrapAgain(name, tokenSecret, request, reply)
-    if (redirect && redirectToLeader(cluster, request, reply)) return
-    await requireProof(this.options, cluster, request, proof)
+    if (this.services.auth.table !== null) return this.bootstrapAgain(name, tokenSecret, request, reply)
+    if (redirect && redirectToLeader(this.services.cluster, request, reply)) return
+    await requireProof(this.options, this.services.cluster, request, proof)
     const secret = tokenSecret ?? newSecret()
     request.auditedAs = { name }
     const command = { type: 'auth-bootstrap', name, hash: hashOf(secret), idempotency: null } as const
@@ -111,17 +105,17 @@ export class AuthRequests {
     sendJson(reply, {}, JSON.stringify(answer))
   }
 
-  async listRoles(queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { timeout } = timeoutQuery.read(queryText)
-    const table = await this.present(timeout, request, reply)
+  listRoles(queryText: string, reply: FastifyReply): void {
+    timeoutQuery.read(queryText)
+    const table = this.table()
     const roles = [...table.roles.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
     const answer: RolesAnswer = { roles: roles.map(roleView), revision: table.revision }
     sendJson(reply, {}, JSON.stringify(answer))
   }
 
-  async getRole(name: string, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { timeout } = timeoutQuery.read(queryText)
-    const role = (await this.present(timeout, request, reply)).roles.get(name)
+  getRole(name: string, queryText: string, reply: FastifyReply): void {
+    timeoutQuery.read(queryText)
+    const role = this.table().roles.get(name)
     if (role === undefined) throw roleNotFound(name)
     sendJson(reply, {}, JSON.stringify(roleView(role)))
   }
@@ -151,16 +145,16 @@ export class AuthRequests {
     void reply.code(204).send()
   }
 
-  async listTokens(queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { timeout } = timeoutQuery.read(queryText)
-    const { tokens, revision } = await this.present(timeout, request, reply)
+  listTokens(queryText: string, reply: FastifyReply): void {
+    timeoutQuery.read(queryText)
+    const { tokens, revision } = this.table()
     const answer: TokensAnswer = { tokens: [...tokens.values()].map(tokenView), revision }
     sendJson(reply, {}, JSON.stringify(answer))
   }
 
-  async getToken(id: number, queryText: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { timeout } = timeoutQuery.read(queryText)
-    const token = (await this.present(timeout, request, reply)).tokens.get(id)
+  getToken(id: number, queryText: string, reply: FastifyReply): void {
+    timeoutQuery.read(queryText)
+    const token = this.table().tokens.get(id)
     if (token === undefined) throw tokenNotFound(id)
     sendJson(reply, {}, JSON.stringify(tokenView(token)))
   }
@@ -212,16 +206,6 @@ export class AuthRequests {
     if (token === undefined) throw tokenNotFound(id)
     const answer: CreatedToken = { ...tokenView(token), ...(secret === null ? {} : { secret }) }
     sendJson(reply.code(201), { ...UNKEPT }, JSON.stringify(answer))
-  }
-
-  /** What is shown to `request`. A node that knows of no tokens may be behind, and has let everybody in. */
-  private async present(timeoutMs: number, { access }: FastifyRequest, reply: FastifyReply): Promise<AuthTable> {
-    const { auth } = this.services
-    if (auth.table === null) {
-      await auth.confirm(timeoutMs, callerOf(reply) ?? null)
-      access.guard(AUTH_ADMIN_NEEDS).check()
-    }
-    return this.table()
   }
 
   private table(): AuthTable {

@@ -38,11 +38,11 @@ export function registerAuthRoutes(app: FastifyInstance, auth: AuthRequests): vo
 }
 
 function registerRoleRoutes(app: FastifyInstance, auth: AuthRequests): void {
-  app.get<Plain>('/auth/roles', configOf(operations.listRoles), async (request, reply) => {
-    await auth.listRoles(request.query.text, request, reply)
+  app.get<Plain>('/auth/roles', configOf(operations.listRoles), (request, reply) => {
+    auth.listRoles(request.query.text, reply)
   })
-  app.get<Named>('/auth/roles/:name', configOf(operations.getRole), async (request, reply) => {
-    await auth.getRole(request.params.name, request.query.text, request, reply)
+  app.get<Named>('/auth/roles/:name', configOf(operations.getRole), (request, reply) => {
+    auth.getRole(request.params.name, request.query.text, reply)
   })
   app.put<Named & WithBody<RoleBody>>('/auth/roles/:name', configOf(operations.putRole), async (request, reply) => {
     await auth.putRole(request.params.name, request.query.text, request.body, request, reply)
@@ -54,11 +54,11 @@ function registerRoleRoutes(app: FastifyInstance, auth: AuthRequests): void {
 }
 
 function registerTokenRoutes(app: FastifyInstance, auth: AuthRequests): void {
-  app.get<Plain>('/auth/tokens', configOf(operations.listTokens), async (request, reply) => {
-    await auth.listTokens(request.query.text, request, reply)
+  app.get<Plain>('/auth/tokens', configOf(operations.listTokens), (request, reply) => {
+    auth.listTokens(request.query.text, reply)
   })
-  app.get<WithId>('/auth/tokens/:id', configOf(operations.getToken), async (request, reply) => {
-    await auth.getToken(tokenIdIn(request.params.id), request.query.text, request, reply)
+  app.get<WithId>('/auth/tokens/:id', configOf(operations.getToken), (request, reply) => {
+    auth.getToken(tokenIdIn(request.params.id), request.query.text, reply)
   })
   app.post<WithBody<TokenBody>>('/auth/tokens', configOf(operations.createToken), async (request, reply) => {
     await auth.createToken(request.query.text, request.body, request, reply)

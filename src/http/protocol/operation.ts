@@ -45,8 +45,7 @@ export const CLUSTER_READ: OperationAccess = { needs: [{ right: 'cluster:read' }
 export const CLUSTER_ADMIN: OperationAccess = { needs: [{ right: 'cluster:admin' }], isConfirmed: true }
 /** For what has to work without a leader as well. */
 export const CLUSTER_ADMIN_HERE: OperationAccess = { needs: [{ right: 'cluster:admin' }], isConfirmed: false }
-export const AUTH_ADMIN_NEEDS: readonly Need[] = [{ right: 'auth:admin' }]
-export const AUTH_ADMIN: OperationAccess = { needs: AUTH_ADMIN_NEEDS, isConfirmed: true }
+export const AUTH_ADMIN: OperationAccess = { needs: [{ right: 'auth:admin' }], isConfirmed: true }
 
 /**
  * The parameters and answers of a route, for the OpenAPI document. Fastify itself validates only JSON bodies, by the same

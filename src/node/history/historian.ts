@@ -2,7 +2,6 @@ import type { CommandResult, HistoryLimits, HistoryState, MachineState } from '.
 import { encodeCommand, NODE_ITSELF } from '../../kv/index.ts'
 import { limits } from '../../limits.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { LogIndex, RaftView } from '../../raft/index.ts'
 import { RevisionTimes } from './revision-times.ts'
 
 export interface HistorianOptions {
@@ -12,11 +11,8 @@ export interface HistorianOptions {
 
 export interface HistorianDependencies {
   readonly clock: Clock
-  readonly raft: { readonly state: string; view(): Pick<RaftView, 'established' | 'committed'> }
-  readonly applier: {
-    readonly appliedIndex: LogIndex
-    readonly machineState: Pick<MachineState, 'history' | 'revision'>
-  }
+  readonly raft: { readonly state: string }
+  readonly applier: { readonly machineState: Pick<MachineState, 'history' | 'revision'> }
   readonly proposals: {
     submit(command: Uint8Array, timeoutMs: number, sender: { readonly isUpkeep: true }): Promise<CommandResult>
   }
@@ -45,8 +41,6 @@ export class Historian {
   private readonly options: HistorianOptions
   private readonly deps: HistorianDependencies
   private readonly times = new RevisionTimes()
-  /** The entry that has to be applied; null: not known yet. */
-  private judgesFrom: LogIndex | null = null
   private isProposing = false
   /** The last compaction has left something to remove. */
   private isUnfinished = false
@@ -66,7 +60,6 @@ export class Historian {
   look(): void {
     if (this.stopped) return
     if (this.deps.raft.state !== 'leader') return this.rest()
-    if (!this.knowsRetention()) return
     const { history, revision } = this.deps.applier.machineState
     if (history === null) return
     const now = this.deps.clock.now()
@@ -90,24 +83,9 @@ export class Historian {
     this.wakeAt(Infinity)
   }
 
-  /**
-   * Whether this leader has applied all that was committed before it led. Until then it may see a retention of long ago, by which more would go than
-   * the cluster keeps.
-   */
-  private knowsRetention(): boolean {
-    const { raft, applier } = this.deps
-    if (this.judgesFrom === null) {
-      const { established, committed } = raft.view()
-      if (!established) return false
-      this.judgesFrom = committed
-    }
-    return applier.appliedIndex >= this.judgesFrom
-  }
-
   /** The times that this node knows are worth nothing when it leads again: others have compacted meanwhile. */
   private rest(): void {
     this.times.clear()
-    this.judgesFrom = null
     this.isUnfinished = false
     this.changesLeft = Infinity
     this.wakeAt(Infinity)

@@ -46,7 +46,7 @@ export class Auth implements AuthAccess {
       'overloaded',
       'too many requests wait until their tokens are known; try again later',
     )
-    return { token: admission.token, denied }
+    return this.mayLackTokens ? { token: null, denied } : admission
   }
 
   tokenWith(hash: string): AccessToken | null {
@@ -94,10 +94,9 @@ export class Auth implements AuthAccess {
     try {
       await this.confirm(Math.min(timeoutMs, limits.auth.confirmMs), caller)
     } catch (error) {
-      // Without a leader, what this node knows has to do, and on one that has no state yet. Otherwise it is this node that is late, and nothing is
-      // wrong with the token.
+      // Without a leader, what this node knows has to do. Where there is one, it is this node that is late, and nothing is wrong with the token.
       if (!(error instanceof RequestError)) throw error
-      if (error.code !== 'no-leader' && error.code !== 'not-initialized') return { token: null, denied: error }
+      if (error.code !== 'no-leader') return { token: null, denied: error }
     } finally {
       this.confirming -= 1
     }
