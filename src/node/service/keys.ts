@@ -8,7 +8,7 @@ import type {
   ScanRange,
 } from '../../api/services.ts'
 import { assert } from '../../lib/assert.ts'
-import { RequestError } from '../../lib/errors.ts'
+import type { RequestError } from '../../lib/errors.ts'
 import { limits } from '../../limits.ts'
 import type { Command, CommandResult, Key, KeyRecord, ResultOf } from '../../kv/index.ts'
 import {
@@ -69,7 +69,7 @@ export class Keys implements KeyValueAccess {
     if (permissions.refuseCommand(command) !== null) await this.confirmRefusal(command, timeoutMs, caller)
     const until = clock.now() + timeoutMs
     let result = await this.submit(command, timeoutMs, caller, options)
-    const again = this.otherwise(command, result, caller)
+    const again = otherwise(command, result, caller)
     if (again !== null) result = await this.submit(again, until - clock.now(), caller, options)
     if (result.type === 'unauthenticated' || result.type === 'forbidden') throw denialError(result)
     if (result.type === 'level-too-low') throw features.unavailable(result.level, result.clusterLevel)
@@ -77,21 +77,6 @@ export class Keys implements KeyValueAccess {
     const context = this.deps.gate.context('linearizable')
     // An answer that names a revision reflects that revision; later ones may have been applied since.
     return { result, context: 'revision' in result ? { ...context, revision: result.revision } : context }
-  }
-
-  /** What to ask for in place of `command`, which had no effect, since this node knew less of the cluster than it does now; null: nothing. */
-  private otherwise<Kind extends Command>(command: Kind, result: CommandResult, caller: Caller | null): Kind | null {
-    switch (result.type) {
-      case 'unauthenticated': {
-        // This node did not know of any token. It has executed the command, so it does now.
-        const again = identified(command, caller)
-        return again === command ? null : again
-      }
-      case 'key-reused':
-        return underOtherFingerprint(command)
-      default:
-        return null
-    }
   }
 
   private async submit(
@@ -103,7 +88,7 @@ export class Keys implements KeyValueAccess {
     const { applier, features, proposals } = this.deps.replica
     this.deps.space.check(command)
     const level = levelOf(command)
-    const leftMs = level > applier.level ? await caughtUp(features.require(level, timeoutMs, caller)) : timeoutMs
+    const leftMs = level > applier.level ? await features.require(level, timeoutMs, caller) : timeoutMs
     return proposals.submit(encodeCommand(command), leftMs, { caller, isUpkeep: isUpkeep(command), isOnlyHere })
   }
 
@@ -114,7 +99,7 @@ export class Keys implements KeyValueAccess {
   /** What is known to be refused is not proposed. This node may not know yet what another one has granted, so it makes sure. */
   private async confirmRefusal(command: Command, timeoutMs: number, caller: Caller | null): Promise<void> {
     const { permissions, reads } = this.deps.replica
-    await caughtUp(reads.barrier(timeoutMs, caller))
+    await reads.barrier(timeoutMs, caller)
     const denial = permissions.refuseCommand(command)
     if (denial !== null) throw denialError(denial)
   }
@@ -166,16 +151,21 @@ export class Keys implements KeyValueAccess {
   }
 }
 
-/** What a write waits for before it is proposed, with an error that a write can have when this node has not caught up in time. */
-async function caughtUp<Outcome>(waiting: Promise<Outcome>): Promise<Outcome> {
-  try {
-    return await waiting
-  } catch (error) {
-    if (!(error instanceof RequestError) || error.code !== 'read-timeout') throw error
-    throw new RequestError(
-      'not-ready',
-      'this node is catching up with its cluster, and did not in time; nothing was changed: ask another node, or try again',
-    )
+/**
+ * The command that is to be asked for in place of `command`, which had no effect because this node knew less of the cluster than it does now; null:
+ * none.
+ */
+function otherwise<Kind extends Command>(command: Kind, result: CommandResult, caller: Caller | null): Kind | null {
+  switch (result.type) {
+    case 'unauthenticated': {
+      // This node did not know of any token. It has executed the command, so it does now.
+      const again = identified(command, caller)
+      return again === command ? null : again
+    }
+    case 'key-reused':
+      return underOtherFingerprint(command)
+    default:
+      return null
   }
 }
 
