@@ -1,3 +1,4 @@
+import fs from 'node:fs'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { join } from 'node:path'
@@ -362,10 +363,14 @@ async function askForAuth(node: Asking): Promise<{ readonly authorization: strin
   ])
     await node.ask('DELETE', path, { headers })
   await node.ask('DELETE', '/auth/roles/r', { headers })
-  const slow = setInterval(() => stall(20), 1)
-  for (const [method, path, body] of authQuestions.slice(2))
-    await node.askUntil(504, method, `${path}?timeout=1ms`, { body, headers })
-  clearInterval(slow)
+  const restore = slowDisks(1_000)
+  try {
+    // Long enough for the leader to confirm the token, and too short for its log.
+    for (const [method, path, body] of authQuestions.slice(2))
+      await node.askUntil(504, method, `${path}?timeout=300ms`, { body, headers })
+  } finally {
+    restore()
+  }
   return headers
 }
 
@@ -599,6 +604,17 @@ t.test('every status of the document can come of a request, and none comes that 
 })
 
 /** Nothing that arrives meanwhile is noticed before the timers that are due by then. */
+/** Every write to the logs of this process takes so much longer, until the returned function is called. */
+function slowDisks(ms: number): () => void {
+  const { write, writev } = fs
+  const late =
+    (begin: (...given: never[]) => void) =>
+    (...given: never[]) =>
+      void setTimeout(() => begin(...given), ms)
+  Object.assign(fs, { write: late(write), writev: late(writev) })
+  return () => void Object.assign(fs, { write, writev })
+}
+
 function stall(ms: number): void {
   const until = performance.now() + ms
   while (performance.now() < until);
